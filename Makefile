@@ -1,0 +1,46 @@
+# The two commands of the README are `make demo` and `make test`. Each sets everything up first.
+
+UV_VERSION := 0.13.9
+PYTHON     ?= python3
+UV         := .tools/bin/uv
+RUN        := .venv/bin
+
+.PHONY: demo test lint format bench lock clean
+
+demo: .venv/ready
+	$(RUN)/vdl demo
+
+test: .venv/ready lint
+	$(RUN)/pytest
+
+lint: .venv/ready
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+	$(RUN)/yamllint --strict .
+
+format: .venv/ready
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+bench: .venv/ready
+	$(RUN)/python -m tests.benchmarks
+
+# Pins every dependency, for every platform, with hashes.
+lock: $(UV)
+	$(UV) pip compile --quiet --universal --generate-hashes --all-extras --group dev \
+	    --upgrade pyproject.toml --output-file requirements.lock
+
+$(UV):
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet uv==$(UV_VERSION)
+
+.venv/ready: requirements.lock pyproject.toml $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --require-hashes requirements.lock
+	$(UV) pip install --quiet --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf .tools .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist results

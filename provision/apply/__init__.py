@@ -1,0 +1,1 @@
+"""Carries a plan out: a pipeline per machine, bounded, with deadlines and clean-up."""

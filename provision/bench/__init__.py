@@ -1,0 +1,1 @@
+"""Runs the payload in the machines and keeps what it measured."""

@@ -1,0 +1,1 @@
+"""What happens inside the machines: inventory, host keys, playbooks."""

@@ -1,0 +1,1 @@
+"""`plan(lab, snapshot) -> Plan`: placement, findings and differences. Pure."""

@@ -1,0 +1,1 @@
+"""A simulated vCenter with GPUs: one world, two doors."""

@@ -1,0 +1,1 @@
+"""What any simulated vSphere API needs: objects, sessions, tasks, properties, two doors."""

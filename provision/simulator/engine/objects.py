@@ -1,0 +1,110 @@
+"""Managed objects of the simulator: a class per vSphere type, its properties and its methods.
+
+A property is registered under the longest path that is worth computing alone: asked for
+`config.hardware.numCPU`, the property collector takes the getter of `config.hardware.numCPU`
+if there is one, else that of `config.hardware` and reads the rest from its value. Getters
+build pyVmomi data objects on demand, so that a narrow read of 10,000 VMs stays cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pyVmomi import vmodl
+
+if TYPE_CHECKING:
+    from provision.simulator.engine.world import World
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NO_LOGIN_NEEDED = "Anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodEntry:
+    """A managed method of a simulated class. `privilege` is what the caller's role must hold."""
+
+    function: Callable[..., Any]
+    privilege: str
+
+
+def prop(path: str) -> Callable[[F], F]:
+    """Register the decorated function as the getter of a property path."""
+
+    def register(function: F) -> F:
+        function.__dict__["sim_property"] = path
+        return function
+
+    return register
+
+
+def method(name: str, privilege: str = "System.View") -> Callable[[F], F]:
+    """Register the decorated function as a managed method under its WSDL name.
+
+    It is called as `function(self, call, **arguments)` with the WSDL parameter names, holding
+    the world's lock, and returns the result or raises a `vmodl.MethodFault`.
+    """
+
+    def register(function: F) -> F:
+        function.__dict__["sim_method"] = (name, privilege)
+        return function
+
+    return register
+
+
+class SimObject:
+    """Base of everything that has a managed object reference."""
+
+    wsdl_type: ClassVar[type[Any]]
+    prefix: ClassVar[str]
+    properties: ClassVar[dict[str, Callable[[Any], Any]]] = {}
+    methods: ClassVar[dict[str, MethodEntry]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.properties, cls.methods = dict(cls.properties), dict(cls.methods)
+        for member in list(vars(cls).values()):
+            attributes = getattr(member, "__dict__", {})
+            if path := attributes.get("sim_property"):
+                cls.properties[path] = member
+            if entry := attributes.get("sim_method"):
+                cls.methods[entry[0]] = MethodEntry(member, entry[1])
+
+    def __init__(self, world: World, moid: str | None = None) -> None:
+        self.world = world
+        self.moid = moid or world.new_moid(self.prefix)
+        self.version = 0
+        world.add(self)
+
+    @property
+    def ref(self) -> Any:
+        """The managed object reference that goes over the wire."""
+        return self.wsdl_type(self.moid)
+
+    def read(self, path: str) -> Any:
+        """Return the value at a property path; None where it is unset.
+
+        Raises:
+            vmodl.query.InvalidProperty: The type has no such property.
+        """
+        head, rest = path, ""
+        while head not in self.properties:
+            head, _, last = head.rpartition(".")
+            rest = f"{last}.{rest}" if rest else last
+            if not head:
+                raise vmodl.query.InvalidProperty(name=path)
+        value = self.properties[head](self)
+        for name in rest.split(".") if rest else ():
+            if value is None:
+                return None
+            try:
+                value = getattr(value, name)
+            except AttributeError:
+                raise vmodl.query.InvalidProperty(name=path) from None
+        return value
+
+    def touch(self) -> None:
+        """Tell everyone who waits for updates that this object has changed."""
+        self.world.touch(self)

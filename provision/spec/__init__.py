@@ -1,0 +1,1 @@
+"""`lab.yaml` to a frozen, typed `Lab`, every mistake with its line and column."""
