@@ -50,7 +50,7 @@ class VgpuRequest(Frozen):
 
 
 class PassthroughRequest(Frozen):
-    """`count` cards by model (Dynamic DirectPath I/O), or one by `HOST/ADDRESS` (DirectPath I/O)."""
+    """Cards by model (Dynamic DirectPath I/O) or one by `HOST/ADDRESS` (DirectPath I/O)."""
 
     passthrough: str
     count: int = Field(default=1, ge=1, le=16)
