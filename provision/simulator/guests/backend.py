@@ -39,7 +39,7 @@ class GuestBackend(Protocol):
 
 
 class NoGuests:
-    """Guests that report an address from the documentation range and can't be reached."""
+    """Guests that report an address that leads nowhere and can't be reached."""
 
     def __init__(self) -> None:
         # RFC 2544 reserves 198.18.0.0/15 for benchmarks: it leads nowhere.
