@@ -19,7 +19,23 @@ from provision.spec.model import Lab
 
 
 class ActionFailed(VdlError):
-    """vCenter refused or failed a task. `why` holds vCenter's own words."""
+    """vCenter refused or failed a task. `why` holds vCenter's own words.
+
+    `fault` is the name of the fault type without its package, such as `DuplicateName` or
+    `NoDiskSpace`; None where the failure was no fault of vCenter's.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        subject: str | None = None,
+        why: str | None = None,
+        fix: str | None = None,
+        fault: str | None = None,
+    ) -> None:
+        super().__init__(what, subject=subject, why=why, fix=fix)
+        self.fault = fault
 
 
 class OutcomeUnknown(VdlError):
