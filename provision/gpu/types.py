@@ -31,3 +31,12 @@ class AssignmentPolicy(StrEnum):
 
     PERFORMANCE = "performance"
     CONSOLIDATION = "consolidation"
+
+
+class Series(StrEnum):
+    """What a vGPU profile is licensed for: the letter behind the size in its name."""
+
+    APPLICATIONS = "a"
+    PC = "b"
+    COMPUTE = "c"
+    WORKSTATION = "q"
