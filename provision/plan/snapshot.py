@@ -16,6 +16,7 @@ from provision.gpu.types import AssignmentPolicy, CardMode, VgpuMode
 STAMP_LAB = "vdl.lab"
 STAMP_MACHINE = "vdl.machine"
 STAMP_SPEC = "vdl.spec"
+STAMP_RESOLVED = "vdl.resolved"
 
 
 class Connection(StrEnum):

@@ -1,0 +1,138 @@
+"""One host while a plan fills it: its memory, its passthrough cards, its shared cards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from provision.gpu.types import CardMode
+from provision.plan.model import CardChoice
+from provision.plan.needs import GroupNeed, ModelNeed, PinnedNeed, VgpuNeed, model_of
+from provision.plan.request import Request
+from provision.plan.shared import Choices, SharedCards
+from provision.plan.snapshot import Card, Host
+
+
+@dataclass(slots=True)
+class HostState:
+    """A host, what is planned on it, and what is left.
+
+    Attributes:
+        host: As the snapshot has it.
+        rank: Its place among the hosts; breaks ties.
+        reservable: Bytes of memory that can still be reserved.
+        free: Bytes of memory that no powered-on VM is configured with.
+        shared: Its shared cards.
+        taken: Addresses of passthrough cards that are in use or planned.
+        groups: Device groups, of cards that are not known, that are in use or planned.
+        whole: The passthrough cards of the planned machines.
+    """
+
+    host: Host
+    rank: int
+    reservable: int
+    free: int
+    shared: SharedCards
+    taken: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    whole: Choices = field(default_factory=dict)
+
+    def copy(self) -> HostState:
+        """Return a state that can be filled further without changing this one."""
+        return replace(self, shared=self.shared.copy())
+
+    def memory_allows(self, request: Request) -> bool:
+        """Whether the memory can be reserved, counting what its own VM gives back."""
+        return request.memory <= self.reservable + request.gives_back(self.host)[0]
+
+    def cards_of(self, machine: str) -> tuple[CardChoice, ...]:
+        """Return the cards that a planned machine gets."""
+        return self.whole.get(machine) or self.shared.chosen.get(machine, ())
+
+    def add(self, request: Request) -> bool:
+        """Plan the machine on this host; False, and nothing changed, where it does not fit."""
+        if request.cpus > self.host.cpus or not self.memory_allows(request):
+            return False
+        if not self._take_cards(request):
+            return False
+        reserved, used = request.gives_back(self.host)
+        self.reservable += reserved - request.memory
+        self.free += used - request.memory
+        return True
+
+    def free_cards(self, need: ModelNeed) -> list[Card]:
+        """Return the free passthrough cards of a model in the order in which to take them.
+
+        The NUMA node with the fewest cards that still suffice comes first, so that a machine's
+        cards share a node where they can and larger nodes stay whole.
+        """
+        cards = [
+            card
+            for card in self.host.cards
+            if is_ready(card) and card.address not in self.taken and model_of(card) is need.model
+        ]
+        size = Counter(card.numa_node for card in cards)
+        return sorted(
+            cards,
+            key=lambda card: (
+                size[card.numa_node] < need.count,
+                abs(size[card.numa_node] - need.count),
+                -1 if card.numa_node is None else card.numa_node,
+                card.address,
+            ),
+        )
+
+    def _take_cards(self, request: Request) -> bool:
+        need = request.need
+        if need is None:
+            return True
+        if isinstance(need, VgpuNeed):
+            return self.shared.add(request, need)
+        if isinstance(need, GroupNeed):
+            return self._take_group(need)
+        return self._take_whole(request, need)
+
+    def _take_group(self, need: GroupNeed) -> bool:
+        offered = any(group.name == need.group for group in self.host.device_groups)
+        if not offered or need.group in self.groups:
+            return False
+        self.groups |= {need.group}
+        return True
+
+    def _take_whole(self, request: Request, need: PinnedNeed | ModelNeed) -> bool:
+        before = self.taken
+        self.taken -= own_cards(self.host, request)
+        if isinstance(need, ModelNeed):
+            addresses = [card.address for card in self.free_cards(need)[: need.count]]
+            enough = len(addresses) == need.count
+        else:
+            addresses = [need.address]
+            enough = self._is_free(need)
+        if not enough:
+            self.taken = before
+            return False
+        self.taken |= set(addresses)
+        choices = tuple(CardChoice(self.host.name, address) for address in addresses)
+        self.whole = self.whole | {request.machine: choices}
+        return True
+
+    def _is_free(self, need: PinnedNeed) -> bool:
+        return need.host == self.host.name and any(
+            card.address == need.address and is_ready(card) and card.address not in self.taken
+            for card in self.host.cards
+        )
+
+
+def is_ready(card: Card) -> bool:
+    """Whether a card can be passed through now, without a reboot of its host."""
+    return card.mode is CardMode.PASSTHROUGH and card.passthrough_active
+
+
+def own_cards(host: Host, request: Request) -> frozenset[str]:
+    """Return the addresses of the whole cards that the machine's VM holds on this host."""
+    vm = request.vm
+    return frozenset(
+        card.address
+        for card in host.cards
+        if vm is not None and any(use.vm_id == vm.id and not use.profile for use in card.uses)
+    )

@@ -1,0 +1,148 @@
+"""What a machine asks of a host's cards, resolved against the catalogue and the cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from provision.gpu.capacity import derive
+from provision.gpu.catalogue import CardModel, Profile, catalogue, stem_of
+from provision.plan.snapshot import Card, Host
+from provision.spec.model import GpuRequest, GroupRequest, VgpuRequest
+
+# vSphere names a device group `VENDOR:COUNT@PROFILE%INTERCONNECT`.
+_GROUP = re.compile(r"[^:@]+:(?P<count>\d+)@(?P<profile>[^%]+)(?:%.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class VgpuNeed:
+    """`count` vGPUs of one profile. `model` is None where only the hosts know the profile.
+
+    `group` is the vendor device group that the vGPUs come as; each then takes a card of its own.
+    """
+
+    profile: Profile
+    model: CardModel | None
+    count: int
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedNeed:
+    """One card at one address of one host (DirectPath I/O)."""
+
+    host: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNeed:
+    """`count` whole cards of one model, wherever they are (Dynamic DirectPath I/O)."""
+
+    model: CardModel
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNeed:
+    """A vendor device group whose cards its name does not tell."""
+
+    group: str
+
+
+Need = VgpuNeed | PinnedNeed | ModelNeed | GroupNeed
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A request that no catalogue entry and no host of the cluster knows."""
+
+    code: str
+    message: str
+    fix: str
+
+
+def model_of(card: Card) -> CardModel | None:
+    """Return the catalogue's model of a card."""
+    return catalogue().by_pci(card.vendor_id, card.device_id)
+
+
+def framebuffer_mib(card: Card) -> int:
+    """Return a card's framebuffer in MiB: the catalogue's, else what the host reports."""
+    model = model_of(card)
+    return model.framebuffer_gib * 1024 if model else card.framebuffer // 2**20
+
+
+def resolve(request: GpuRequest, hosts: Sequence[Host]) -> Need | Unknown:
+    """Return what the request means in this cluster, or why it means nothing."""
+    if isinstance(request, VgpuRequest):
+        return _vgpu(request.vgpu, request.count, hosts)
+    if isinstance(request, GroupRequest):
+        return _group(request.group, hosts)
+    if request.pinned is not None:
+        return _pinned(request.passthrough, *request.pinned, hosts)
+    return _model(request.passthrough, request.count, hosts)
+
+
+def _vgpu(name: str, count: int, hosts: Sequence[Host]) -> VgpuNeed | Unknown:
+    if found := catalogue().profile(name):
+        model, profile = found
+        return VgpuNeed(profile, model, count)
+    stem = stem_of(name)
+    for host in hosts:
+        largest = max((framebuffer_mib(card) for card in host.cards), default=0)
+        for offer in host.profiles:
+            if stem_of(offer.name) != stem:
+                continue
+            if profile := derive(offer.name, offer.framebuffer // 2**20, largest):
+                return VgpuNeed(profile, None, count)
+    return Unknown("gpu-unknown", f"no vGPU profile is called {name}", _did_you_mean(name))
+
+
+def _did_you_mean(text: str) -> str:
+    close = catalogue().nearest(text)
+    if close:
+        return f"did you mean {' or '.join(close)}? `vdl gpus` shows what the hosts have"
+    return "`vdl gpus` shows the cards and profiles that the hosts have"
+
+
+def _group(name: str, hosts: Sequence[Host]) -> Need | Unknown:
+    offered = sorted({group.name for host in hosts for group in host.device_groups})
+    if name not in offered:
+        fix = f"choose one of: {', '.join(offered)}" if offered else "ask for single cards"
+        return Unknown("gpu-unknown", f"no host offers the device group {name}", fix)
+    parts = _GROUP.fullmatch(name)
+    found = catalogue().profile(parts["profile"]) if parts else None
+    if parts is None or found is None:
+        return GroupNeed(name)
+    return VgpuNeed(found[1], found[0], int(parts["count"]), group=name)
+
+
+def _pinned(text: str, host_name: str, address: str, hosts: Sequence[Host]) -> Need | Unknown:
+    host = next((host for host in hosts if host.name == host_name), None)
+    if host is None:
+        names = ", ".join(sorted(host.name for host in hosts)) or "none"
+        return Unknown("gpu-unknown", f"{text}: the cluster has no such host", f"hosts: {names}")
+    if all(card.address != address for card in host.cards):
+        addresses = ", ".join(sorted(card.address for card in host.cards)) or "none"
+        fix = f"cards of {host_name}: {addresses}"
+        return Unknown("gpu-unknown", f"{host_name} has no card at {address}", fix)
+    return PinnedNeed(host_name, address)
+
+
+def _model(text: str, count: int, hosts: Iterable[Host]) -> Need | Unknown:
+    models = catalogue().matching(text)
+    if not models:
+        return Unknown("gpu-unknown", f"no card model is called {text}", _did_you_mean(text))
+    present = {model.key for host in hosts for card in host.cards if (model := model_of(card))}
+    here = [model for model in models if model.key in present]
+    keys = [model.key for model in here or models]
+    if not here:
+        message = f"no host of the cluster has a card of model {' or '.join(keys)}"
+        fix = f"cards here: {', '.join(sorted(present)) or 'none'}"
+        return Unknown("gpu-unknown", message, fix)
+    if len(here) > 1:
+        message = f"{text} may be {' or '.join(keys)}: the cluster has more than one of them"
+        return Unknown("gpu-ambiguous", message, f"write passthrough: {keys[0]}, or {keys[1]}")
+    return ModelNeed(here[0], count)
