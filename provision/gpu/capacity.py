@@ -1,9 +1,8 @@
 """What fits on a card, in which vGPU mode, and which card a new vGPU goes to.
 
-Pure and cheap: placement asks hundreds of thousands of times. What can't be seen from outside
-is judged kindly, so that a refusal here is always a refusal there: where the hypervisor has put
-a MIG instance or a mixedSize vGPU is its own business, so a profile is refused only when *no*
-arrangement of what the card holds leaves room for it.
+Pure and cheap: placement asks hundreds of thousands of times. In mixedSize mode a vGPU also
+needs a free placement inside the framebuffer; where the hypervisor has put the others can't be
+seen from outside, so only the sum and the published maxima are checked there.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from functools import lru_cache
 
 from provision.gpu import profiles
 from provision.gpu.catalogue import MigGeometry, Profile, catalogue, stem_of
+from provision.gpu.mig import arrange
 from provision.gpu.types import AssignmentPolicy, VgpuMode
 
 
@@ -22,6 +22,8 @@ from provision.gpu.types import AssignmentPolicy, VgpuMode
 class CardLoad:
     """A card in shared mode and the names of the vGPU profiles that it holds now.
 
+    `profiles` are in the order in which they came, as far as it is known: MIG instances stay
+    where they were put, so the same ones leave different room in another order.
     `model` is the key of its model in the catalogue; with it, profiles of other GPUs are
     refused, which matters on a host with unlike cards.
     """
@@ -146,7 +148,7 @@ def _mixed_size(card: CardLoad, profile: Profile) -> Refusal | None:
 
 
 def _mig(card: CardLoad, profile: Profile) -> Refusal | None:
-    """Look for an arrangement of MIG instances; where the shapes are unknown, add up sizes."""
+    """Look for a free placement; where the shapes are unknown, add up framebuffers."""
     limit = _media(card) if _is_media(profile.name) else count_of(card, profile)
     if limit >= profile.max_per_card:
         return Refusal.FULL
@@ -154,15 +156,14 @@ def _mig(card: CardLoad, profile: Profile) -> Refusal | None:
     held = tuple(_shape(name) for name in card.profiles)
     if geometry is None or None in held:
         return _by_framebuffer(card, profile)
-    shapes = [shape for shape in held if shape] + [(profile.compute_slices, profile.memory_slices)]
+    shapes = tuple(shape for shape in held if shape)
+    wanted = (profile.compute_slices, profile.memory_slices)
     if (
-        sum(compute for compute, _ in shapes) > geometry.compute_slices
-        or sum(memory for _, memory in shapes) > geometry.memory_slices
+        sum(compute for compute, _ in shapes) + wanted[0] > geometry.compute_slices
+        or sum(memory for _, memory in shapes) + wanted[1] > geometry.memory_slices
     ):
         return Refusal.FULL
-    # Largest first: an arrangement, where there is one, is found with the least search.
-    ordered = tuple(sorted(shapes, key=lambda shape: (-shape[1], -shape[0])))
-    return None if _fits(geometry, ordered) else Refusal.GEOMETRY
+    return Refusal.GEOMETRY if arrange(geometry, (*shapes, wanted)) is None else None
 
 
 def _by_framebuffer(card: CardLoad, profile: Profile) -> Refusal | None:
@@ -230,16 +231,3 @@ def _shape(name: str) -> tuple[int, int] | None:
 def _is_media(name: str) -> bool:
     parts = profiles.parse(name)
     return parts is not None and parts.media
-
-
-@lru_cache(maxsize=65536)
-def _fits(geometry: MigGeometry, shapes: tuple[tuple[int, int], ...], taken: int = 0) -> bool:
-    """Return whether all shapes find start slots without overlap; `taken` is a mask of slots."""
-    if not shapes:
-        return True
-    compute, memory = shapes[0]
-    for start in geometry.starts(compute, memory):
-        mask = ((1 << memory) - 1) << start
-        if not taken & mask and _fits(geometry, shapes[1:], taken | mask):
-            return True
-    return False
