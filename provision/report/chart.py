@@ -1,0 +1,107 @@
+"""The chart of training speed per GPU mode, as SVG for the page and as PNG for a slide."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from provision.bench.compare import Comparison, Row
+from provision.report.words import SIMULATED, mode_of, speed
+
+# Colour-blind safe (Okabe and Ito), one per GPU mode; the label says the same in words.
+COLOURS = {
+    "bare-metal": "#000000",
+    "passthrough": "#0072B2",
+    "vgpu": "#009E73",
+    "group": "#CC79A7",
+    "none": "#999999",
+}
+INCHES_WIDE = 9.0
+STYLE: Any = {
+    "font.size": 11,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "vdl",
+    "hatch.linewidth": 0.6,
+}
+
+
+def draw(comparisons: Iterable[Comparison]) -> Figure:
+    """Draw a panel per set of like results: a bar per GPU mode, a dot per machine.
+
+    A bar is the median over the machines of that mode, profile and group; its whiskers are
+    the lowest and highest end of their 95 % intervals. Hatched bars are simulated.
+    """
+    panels = [c for c in comparisons if c.rows]
+    bars = [_groups(c) for c in panels]
+    heights = [0.9 + 0.55 * len(b) for b in bars] or [1.0]
+    with rc_context(STYLE):
+        figure = Figure(
+            figsize=(INCHES_WIDE, sum(heights) + 0.4 * len(heights)), layout="constrained"
+        )
+        if not panels:
+            figure.text(0.5, 0.5, "no valid result", ha="center")
+            return figure
+        axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
+        for axis, comparison, groups in zip(axes, panels, bars, strict=True):
+            _panel(axis, comparison, groups)
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """Return the chart as an SVG element without XML declaration and date."""
+    buffer = io.StringIO()
+    with rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def png(figure: Figure, path: Path) -> None:
+    """Write the chart as a PNG of 160 dots per inch."""
+    with rc_context(STYLE):
+        figure.savefig(path, format="png", dpi=160)
+
+
+def _groups(comparison: Comparison) -> list[tuple[str, list[Row]]]:
+    def label(row: Row) -> str:
+        machine = row.result.machine
+        mark = f" ({SIMULATED})" if machine.simulated else ""
+        return f"{mode_of(machine)}{mark}"
+
+    ordered = sorted(comparison.rows, key=lambda row: (label(row), row.result.machine.name))
+    groups = [(name, list(rows)) for name, rows in groupby(ordered, key=label)]
+    return sorted(groups, key=lambda group: _middle(group[1]))
+
+
+def _middle(rows: list[Row]) -> float:
+    return median(row.speed.median for row in rows)
+
+
+def _panel(axis: Axes, comparison: Comparison, groups: list[tuple[str, list[Row]]]) -> None:
+    highest = max(row.speed.high for _, rows in groups for row in rows)
+    for place, (_, rows) in enumerate(groups):
+        machine = rows[0].result.machine
+        value = _middle(rows)
+        low = min(row.speed.low for row in rows)
+        high = max(row.speed.high for row in rows)
+        axis.barh(
+            place, value, height=0.62, color=COLOURS.get(machine.gpu_mode, "#56B4E9"),
+            alpha=0.45 if machine.simulated else 0.9, hatch="///" if machine.simulated else None,
+            edgecolor="white", xerr=[[value - low], [high - value]], error_kw={"capsize": 3},
+        )  # fmt: skip
+        axis.plot([r.speed.median for r in rows], [place] * len(rows), "o", color="black", ms=4)
+        note = f"{speed(value)} images/s" + (f" ({SIMULATED})" if machine.simulated else "")
+        axis.text(high + 0.02 * highest, place, note, va="center")
+    axis.set_yticks(range(len(groups)), [f"{name}\nn = {len(rows)}" for name, rows in groups])
+    axis.set_xlim(0, highest * 1.38)
+    axis.set_xlabel("training speed, images/s")
+    axis.set_title(comparison.likeness.title, loc="left", fontweight="bold")
+    axis.spines[["top", "right"]].set_visible(False)

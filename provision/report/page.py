@@ -1,0 +1,106 @@
+"""The report as one HTML file that needs nothing else: no network, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from provision import __version__
+from provision.bench.compare import Comparison, compare
+from provision.bench.results import Result
+from provision.errors import VdlError
+from provision.report import chart
+from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, mode_of, speed
+
+PAGE_FILE = "report.html"
+CHART_FILE = "report.png"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published figure that a reader may hold a result against."""
+
+    what: str
+    figure: str
+    source: str
+
+
+BANDS = (
+    Published("training in a VM against bare metal (ResNet)", "within 5 %", "Dell"),
+    Published("MLPerf inference on A100 and H100 vGPUs against bare metal", "94 to 105 %",
+              "VMware, MLPerf Inference v1.1 and v3.0"),
+    Published("MNIST training time, DirectPath I/O against vGPU", "a few per cent apart",
+              "VMware performance studies"),
+    Published("CIFAR-10 images/s, vGPU against DirectPath I/O", "0.83 times",
+              "VMware performance studies"),
+    Published("four GPUs in one VM against one", "3.77 times", "VMware performance studies"),
+)  # fmt: skip
+
+
+def write_report(results: Sequence[Result], folder: Path) -> Path:
+    """Write `report.html` and `report.png` into `folder`; return the path of the page.
+
+    Raises:
+        VdlError: The files can't be written.
+    """
+    comparisons = compare(results)
+    figure = chart.draw(comparisons)
+    page = folder / PAGE_FILE
+    try:
+        chart.png(figure, folder / CHART_FILE)
+        page.write_text(_html(results, comparisons, chart.svg(figure)), encoding="utf-8")
+    except OSError as error:
+        raise VdlError("the report can't be written", subject=str(page), why=str(error)) from error
+    return page
+
+
+def _html(results: Sequence[Result], comparisons: Sequence[Comparison], svg: str) -> str:
+    environment = Environment(
+        loader=PackageLoader("provision.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"speed": speed, "mode": mode_of, "milliseconds": _milliseconds}
+    return environment.get_template("page.html.j2").render(
+        title=", ".join(sorted({r.run_id for r in results})),
+        comparisons=comparisons,
+        machines=_machines(results),
+        chart=Markup(svg),  # noqa: S704 - matplotlib wrote it, and it escapes what it is given
+        simulated=any(r.machine.simulated for r in results),
+        simulated_mark=SIMULATED,
+        simulated_note=SIMULATED_NOTE,
+        modes=MODES,
+        bands=BANDS,
+        version=__version__,
+    )
+
+
+def _machines(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return one entry per machine with what its newest result says of its environment."""
+    newest = {r.machine.name: r for r in results}
+    return [_machine(result) for _, result in sorted(newest.items())]
+
+
+def _machine(result: Result) -> dict[str, Any]:
+    environment = result.document.get("environment") or {}
+    cpu = environment.get("cpu") or {}
+    gpus = environment.get("gpus") or []
+    return {
+        "facts": result.machine,
+        "cpu": cpu.get("model", "unknown"),
+        "vcpus": cpu.get("count", "unknown"),
+        "gpus": [f"{gpu.get('name')} (driver {gpu.get('driver')})" for gpu in gpus],
+        "versions": environment.get("versions") or {},
+        "system": environment.get("system") or {},
+    }
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1000:.1f}"

@@ -1,0 +1,147 @@
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.bench.compare import compare
+from provision.bench.results import (
+    MachineFacts,
+    Run,
+    new_run_folder,
+    newest_run,
+    read_results,
+    write_document,
+    write_run,
+)
+from provision.errors import UsageError, VdlError
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def document(median: float | None = 1000.0, **changes: Any) -> dict[str, Any]:
+    throughput = median and {"median": median, "low": 0.98 * median, "high": 1.02 * median}
+    return {
+        "version": 1, "kind": "vdl-result", "model": "mnist", "batch_size": 64,
+        "precision": "fp32", "engine": "tensorflow", "image_shape": [28, 28, 1],
+        "data": {"source": "synthetic"}, "throughput": throughput, "valid": median is not None,
+        "reasons": [] if median else ["out of memory"], "environment": {}, **changes,
+    }  # fmt: skip
+
+
+def make_run(results: Path, modes: dict[str, str]) -> Path:
+    folder = new_run_folder(results, "vroom", NOW)
+    machines = {name: MachineFacts(name, name, mode) for name, mode in modes.items()}
+    write_run(folder, Run("vroom", folder.name, NOW.isoformat(), NOW.isoformat(), machines))
+    for name in modes:
+        gate = {"version": 1, "kind": "vdl-gate", "passed": True, "reasons": []}
+        write_document(folder / name / "gate.json", gate)
+    return folder
+
+
+def test_results_are_read_back_with_what_vcenter_said_of_the_machine(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"direct": "passthrough"})
+    write_document(folder / "direct" / "mnist.json", document(median=500.0))
+    (result,) = read_results(folder)
+    assert result.machine.gpu_mode == "passthrough"
+    assert result.speed is not None
+    assert result.speed.median == 500.0
+    assert result.valid
+
+
+def test_two_runs_in_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    first, second = (new_run_folder(tmp_path, "vroom", NOW) for _ in range(2))
+    assert first != second
+
+
+def test_the_newest_run_is_the_one_that_was_started_last(tmp_path: Path) -> None:
+    make_run(tmp_path, {"a": "none"})
+    newest = make_run(tmp_path, {"a": "none"})
+    assert newest_run(tmp_path) == newest
+    with pytest.raises(UsageError, match="vdl bench"):
+        newest_run(tmp_path, "other")
+
+
+def test_a_result_without_a_passed_gate_is_invalid_and_says_so(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "vgpu"})
+    write_document(folder / "a" / "mnist.json", document())
+    gate = {"version": 1, "kind": "vdl-gate", "passed": False, "reasons": ["unlicensed"]}
+    write_document(folder / "a" / "gate.json", gate)
+    (failed,) = read_results(folder)
+    (folder / "a" / "gate.json").unlink()
+    (missing,) = read_results(folder)
+    assert (failed.valid, failed.reasons) == (False, ("unlicensed",))
+    assert (missing.valid, missing.reasons) == (False, ("the machine passed no gate",))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"version": 1, "kind": "vdl-res', "can't be read"),
+        ("[]", "no vdl-result"),
+        ('{"version": 1, "kind": "vdl-result"}', "'model' is missing"),
+        ('{"version": 2, "kind": "vdl-result"}', "version 2"),
+    ],
+)
+def test_fault_40_a_partial_or_foreign_document_is_refused_by_name(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    folder = make_run(tmp_path, {"a": "none"})
+    (folder / "a" / "mnist.json").write_text(text)
+    with pytest.raises(UsageError, match=said) as caught:
+        read_results(folder)
+    assert caught.value.subject == str(folder / "a" / "mnist.json")
+
+
+def test_fault_42_what_cannot_be_written_leaves_the_earlier_document_whole(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_document(path, {"earlier": True})
+    with pytest.raises(TypeError):
+        write_document(path, {"a": object()})
+    with pytest.raises(VdlError, match="can't be written"):
+        write_document(Path("/proc/nowhere/result.json"), {})
+    assert json.loads(path.read_text()) == {"earlier": True}
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def speeds(folder: Path, by_machine: dict[str, dict[str, Any]]) -> None:
+    for name, changes in by_machine.items():
+        write_document(folder / name / "mnist.json", document(**changes))
+
+
+def test_each_speed_is_compared_with_bare_metal_where_there_is_one(tmp_path: Path) -> None:
+    modes = {"metal": "bare-metal", "direct": "passthrough", "shared": "vgpu"}
+    folder = make_run(tmp_path, modes)
+    speeds(folder, {"metal": {"median": 1000.0}, "direct": {"median": 980.0},
+                    "shared": {"median": 500.0}})  # fmt: skip
+    (comparison,) = compare(read_results(folder))
+    assert comparison.baseline == "bare-metal"
+    ratios = {row.result.machine.name: row.ratio for row in comparison.rows}
+    assert ratios["metal"].median == 1.0
+    assert ratios["direct"].median == pytest.approx(0.98)
+    assert ratios["shared"].low == pytest.approx(0.5 * 0.98 / 1.02)
+    assert ratios["shared"].high == pytest.approx(0.5 * 1.02 / 0.98)
+
+
+def test_unlike_runs_never_stand_in_one_table(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "none", "b": "none", "c": "none"})
+    speeds(folder, {"a": {}, "b": {"batch_size": 128}, "c": {"precision": "mixed_bf16"}})
+    assert [len(c.rows) for c in compare(read_results(folder))] == [1, 1, 1]
+
+
+def test_invalid_results_are_kept_out_of_the_comparison_and_shown(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"metal": "bare-metal", "direct": "passthrough"})
+    speeds(folder, {"metal": {"median": None}, "direct": {}})
+    (comparison,) = compare(read_results(folder))
+    assert comparison.baseline == "passthrough"
+    assert [r.reasons for r in comparison.invalid] == [("out of memory",)]
+
+
+def test_other_drivers_are_named_beside_the_table(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "passthrough", "b": "vgpu"})
+    gpus = {name: {"environment": {"gpus": [{"driver": driver}]}}
+            for name, driver in (("a", "570.1"), ("b", "550.2"))}  # fmt: skip
+    speeds(folder, gpus)
+    (comparison,) = compare(read_results(folder))
+    assert comparison.notes == ("not all GPU drivers are the same: 550.2, 570.1",)
