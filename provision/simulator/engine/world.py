@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyVmomi import vim, vmodl
+from pyVmomi import VmomiSupport, vim, vmodl
 
+from provision.simulator.engine.call import Call
 from provision.simulator.engine.clock import Clock, RealClock
-from provision.simulator.engine.faultplan import FaultPlan, Latency
-from provision.simulator.engine.objects import SimObject
+from provision.simulator.engine.faultplan import FaultPlan
+from provision.simulator.engine.latency import Latency
+from provision.simulator.engine.objects import NO_LOGIN_NEEDED, SimObject
 from provision.simulator.engine.service import ServiceInstance
-from provision.simulator.engine.sessions import Sessions
+from provision.simulator.engine.sessions import Session, Sessions
 from provision.simulator.engine.tasks import Tasks
 
 # What a machine hosts may come and go without moving anything else in the tree.
@@ -81,10 +83,37 @@ class World:
         self.closing = False
         self.outage_until = 0.0
         self._numbers = itertools.count(1)
+        self._thread = threading.local()
         self._touched: dict[str, int] = {}
         self.sessions = Sessions(self)
         self.tasks = Tasks(self)
         self.service = ServiceInstance(self)
+
+    @property
+    def api_version(self) -> str:
+        """The newest API version that is spoken, by pyVmomi's name for it."""
+        version: str = VmomiSupport.versionMap[f"vim25/{self.settings.api_version}"]
+        return version
+
+    @property
+    def current_call(self) -> Call | None:
+        """The call that this thread is carrying out."""
+        call: Call | None = getattr(self._thread, "call", None)
+        return call
+
+    @current_call.setter
+    def current_call(self, call: Call | None) -> None:
+        self._thread.call = call
+
+    def allows(self, session: Session | None, privilege: str) -> bool:
+        """Tell whether a session's user holds a privilege; those of `System` come with a login."""
+        if session is None:
+            return privilege == NO_LOGIN_NEEDED
+        user = self.settings.users.get(session.user)
+        if user is None:
+            return False
+        held = user.privileges
+        return held is None or privilege in held or privilege.startswith("System.")
 
     def new_moid(self, prefix: str) -> str:
         """Return an id that was never used before, such as `vm-12`."""

@@ -1,0 +1,117 @@
+"""What pyVmomi's type tables say about types, properties and values."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from pyVmomi import VmomiSupport, vmodl
+
+_NUMBERS = (int, float)
+
+
+@cache
+def fields(kind: type[Any]) -> dict[str, Any]:
+    """Return the property descriptions of a data object type, bases first."""
+    return {info.name: info for info in kind._GetPropertyList()}  # noqa: SLF001 - public
+
+
+@cache
+def declared_type(wsdl_type: type[Any], path: str) -> type[Any] | None:
+    """Return the declared type of a property path; None where only the value can tell.
+
+    Raises:
+        vmodl.query.InvalidProperty: The managed type has no such property.
+    """
+    head, *rest = path.split(".")
+    try:
+        kind = wsdl_type._GetPropertyInfo(head).type  # noqa: SLF001 - public
+    except AttributeError:
+        raise vmodl.query.InvalidProperty(name=path) from None
+    for name in rest:
+        if not issubclass(kind, VmomiSupport.DataObject) or name not in fields(kind):
+            return None
+        kind = fields(kind)[name].type
+    return kind  # type: ignore[no-any-return] # pyVmomi is untyped
+
+
+@cache
+def property_privilege(wsdl_type: type[Any], path: str) -> str:
+    """Return the privilege that reading a property asks for."""
+    info = wsdl_type._GetPropertyInfo(path.partition(".")[0])  # noqa: SLF001 - public
+    return info.privId or "System.View"
+
+
+def conform(value: Any, declared: type[Any] | None) -> Any:
+    """Return a plain value in its declared type, so that it is written with the right one.
+
+    A list becomes a typed array, an `int` of a `long` property a `long`, a text an enum.
+    """
+    kind = type(value)
+    if kind is list:
+        return _array(value, declared)
+    if declared is None or kind is declared or value is None:
+        return value
+    if kind is str and issubclass(declared, VmomiSupport.Enum):
+        return declared(value)
+    if kind in _NUMBERS and issubclass(declared, _NUMBERS) and not issubclass(declared, bool):
+        return declared(value)
+    return value
+
+
+def _array(value: list[Any], declared: type[Any] | None) -> Any:
+    if declared is not None and issubclass(declared, VmomiSupport.Array):
+        return declared(value)
+    item = type(value[0]) if value else str
+    return (
+        item.Array(value)
+        if hasattr(item, "Array")
+        else VmomiSupport.GetVmodlType("string[]")(value)
+    )
+
+
+@cache
+def _template(kind: type[Any]) -> dict[str, Any]:
+    return dict(vars(kind()))
+
+
+def build(kind: type[Any], /, **values: Any) -> Any:
+    """Construct a data object without checking its values: many times faster.
+
+    For the millions of small objects that carry results; values must have the right types.
+    """
+    made = kind.__new__(kind)
+    made.__dict__.update(_template(kind))
+    made.__dict__.update(values)
+    return made
+
+
+def freeze(value: Any) -> Any:
+    """Return something that is equal for equal values and shares nothing with them."""
+    if isinstance(value, VmomiSupport.DataObject):
+        return (type(value), tuple(freeze(vars(value).get(name)) for name in fields(type(value))))
+    if isinstance(value, list):
+        return tuple(map(freeze, value))
+    return value
+
+
+def rebind(value: Any, stub: Any) -> Any:
+    """Return a deep copy of a value whose managed references belong to `stub`."""
+    if isinstance(value, VmomiSupport.DataObject):
+        return _rebind_data_object(value, stub)
+    if isinstance(value, list):
+        return type(value)(rebind(item, stub) for item in value)
+    if isinstance(value, VmomiSupport.ManagedObject):
+        return type(value)(value._GetMoId(), stub, value._GetServerGuid())  # noqa: SLF001 - public
+    return value
+
+
+def _rebind_data_object(value: Any, stub: Any) -> Any:
+    kind = type(value)
+    copied = kind.__new__(kind)
+    for name, info in fields(kind).items():
+        item = vars(value).get(name)
+        if type(item) is list and issubclass(info.type, list):
+            item = info.type(item)
+        copied.__dict__[name] = rebind(item, stub)
+    return copied
