@@ -1,0 +1,228 @@
+"""Carries a plan out: every machine at its own pace, so many steps at a time.
+
+One thread, the caller's, decides and remembers everything; workers carry out single steps.
+So nothing here needs a lock, and events arrive in the caller's thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+
+from provision.apply.course import Course
+from provision.apply.deadlines import Deadlines
+from provision.apply.events import Event, Phase
+from provision.apply.freshness import Replan, check_fresh
+from provision.apply.interrupt import StopRequest
+from provision.apply.pipeline import ON_FAILURE, REMOVAL, WAITS, Leftover, Step
+from provision.apply.result import Outcome, Result
+from provision.apply.steps import Job, Report, perform
+from provision.apply.turnstile import Turnstile
+from provision.apply.workers import Workers
+from provision.errors import VdlError
+from provision.plan.model import Plan
+from provision.spec.model import Lab
+from provision.vsphere.port import ActionFailed, OutcomeUnknown, Port
+
+OnEvent = Callable[[Event], None]
+
+# What a stop may leave a machine as.
+LEFT = frozenset({Outcome.STOPPED, Outcome.NOT_STARTED, Outcome.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run.
+
+    Attributes:
+        parallel: How many steps may run at a time.
+        on_event: Called in the caller's thread for each thing that happens.
+        keep_failed: Leave what a failed create made, for a look.
+        stop: Asks the run to end early.
+    """
+
+    parallel: int = 8
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    on_event: OnEvent = lambda _event: None
+    keep_failed: bool = False
+    stop: StopRequest = field(default_factory=StopRequest)
+
+
+def apply(
+    plan: Plan,
+    port: Port,
+    *,
+    lab: Lab,
+    replan: Replan,
+    options: Options | None = None,
+) -> Result:
+    """Carry the plan out, unless the world has changed since it was made.
+
+    Args:
+        plan: What was shown and agreed to.
+        port: The vCenter.
+        lab: The lab that the plan is of.
+        replan: Computes the plan of a lab from a snapshot: it must give the same plan again.
+        options: How to run.
+
+    Raises:
+        PlanBlocked: The plan has error findings; nothing was changed.
+        StalePlan: The world is another one; nothing was changed.
+        NoConnection: vCenter could not be read; nothing was changed.
+    """
+    fresh, snapshot = check_fresh(plan, lab, port, replan)
+    return Runner(fresh, port, snapshot.vcenter.instance_uuid, options or Options()).run()
+
+
+class Runner:
+    """One run of a plan that is known to be fresh."""
+
+    def __init__(self, plan: Plan, port: Port, vcenter_uuid: str, options: Options) -> None:
+        self._plan, self._port, self._options = plan, port, options
+        self._courses = {a.machine: Course.of(plan, a, vcenter_uuid) for a in plan.actions}
+        self._turnstile = Turnstile(plan.actions)
+        # Who gives cards back goes first; then who comes first in the plan, so that what has
+        # been begun is finished before more is begun.
+        self._rank = {
+            machine: (not self._turnstile.holds(machine), index)
+            for index, machine in enumerate(self._courses)
+        }
+        self._ready: list[tuple[tuple[bool, int], str]] = []
+        for action in plan.pending:
+            self._make_ready(action.machine)
+        self._running: dict[str, Step] = {}
+        self._inbox: SimpleQueue[tuple[Job, Report | BaseException] | None] = SimpleQueue()
+        self._halted_by: VdlError | None = None
+        self._crash: BaseException | None = None
+
+    def run(self) -> Result:
+        """Carry out everything that can be, and say what came of each machine."""
+        stop = self._options.stop
+        number = max(1, min(self._options.parallel, len(self._ready)))
+        with stop.listening(lambda: self._inbox.put(None)):
+            workers = Workers(number, self._perform, self._answered)
+            try:
+                self._dispatch(workers)
+                while self._awaits():
+                    self._take(self._inbox.get())
+                    self._dispatch(workers)
+            finally:
+                workers.close()
+        if self._crash is not None:
+            raise self._crash
+        return self._result()
+
+    def _perform(self, job: Job) -> Report:
+        return perform(self._port, job)
+
+    def _answered(self, job: Job, answer: Report | BaseException) -> None:
+        self._inbox.put((job, answer))
+
+    @property
+    def _ending(self) -> bool:
+        """Whether no new step may start."""
+        halted = self._halted_by is not None or self._crash is not None
+        return halted or self._options.stop.asked
+
+    def _awaits(self) -> bool:
+        """Whether a running step must still be waited for."""
+        if self._options.stop.at_once:
+            return False
+        if self._ending:
+            return any(step not in WAITS for step in self._running.values())
+        return bool(self._running)
+
+    def _dispatch(self, workers: Workers[Job, Report]) -> None:
+        while self._ready and len(self._running) < self._options.parallel and not self._ending:
+            _, machine = heapq.heappop(self._ready)
+            course = self._courses[machine]
+            step = course.steps[0]
+            blocker = self._turnstile.blocker(machine) if step is Step.POWER_ON else None
+            if blocker is not None:
+                self._turnstile.park(machine)
+                self._tell(machine, step, Phase.NOTE, f"waits for {blocker}")
+                continue
+            course.start()
+            self._running[machine] = step
+            self._tell(machine, step, Phase.STARTED)
+            workers.submit(course.job(self._plan, self._options.deadlines.of(step)))
+
+    def _take(self, message: tuple[Job, Report | BaseException] | None) -> None:
+        if message is None:  # only a wake-up: a stop was requested
+            return
+        job, answer = message
+        del self._running[job.action.machine]
+        if isinstance(answer, BaseException):
+            self._crash = answer
+        elif answer.error is not None:
+            self._failed(job, answer, answer.error)
+        else:
+            self._went_well(job, answer)
+
+    def _went_well(self, job: Job, report: Report) -> None:
+        machine, step = job.action.machine, job.step
+        course = self._courses[machine]
+        course.advance(report)
+        self._tell(machine, step, Phase.DONE, report.note, report.seconds)
+        if step in REMOVAL:
+            self._release(self._turnstile.gave_back(machine))
+        if step in (Step.POWER_ON, Step.FOLLOW):
+            self._release(self._turnstile.passed(machine))
+        if course.steps:
+            self._make_ready(machine)
+        else:
+            self._end(course, Outcome.DONE if course.error is None else Outcome.FAILED)
+
+    def _failed(self, job: Job, report: Report, error: VdlError) -> None:
+        machine, step = job.action.machine, job.step
+        course = self._courses[machine]
+        course.vm_id = report.vm_id or course.vm_id
+        course.created = course.created or report.created
+        self._tell(machine, step, Phase.FAILED, error.text(), report.seconds)
+        if step is Step.CLEAN_UP:
+            course.clean_up_error = error
+            self._end(course, Outcome.FAILED)
+            return
+        course.error = error
+        if isinstance(error, ActionFailed):
+            self._leave_or_remove(course, step)
+            return
+        if not isinstance(error, OutcomeUnknown):
+            self._halted_by = error
+        self._end(course, Outcome.UNKNOWN)
+
+    def _leave_or_remove(self, course: Course, step: Step) -> None:
+        remove = course.created and ON_FAILURE[step] is Leftover.REMOVE
+        if not remove or self._options.keep_failed or self._ending:
+            self._end(course, Outcome.FAILED)
+            return
+        course.steps.clear()
+        course.steps.append(Step.CLEAN_UP)
+        self._make_ready(course.action.machine)
+        self._release(self._turnstile.passed(course.action.machine))
+
+    def _end(self, course: Course, outcome: Outcome) -> None:
+        course.end(outcome)
+        self._release(self._turnstile.passed(course.action.machine))
+
+    def _release(self, machines: tuple[str, ...]) -> None:
+        for machine in machines:
+            self._make_ready(machine)
+
+    def _make_ready(self, machine: str) -> None:
+        heapq.heappush(self._ready, (self._rank[machine], machine))
+
+    def _tell(
+        self, machine: str, step: Step, phase: Phase, message: str = "", seconds: float = 0.0
+    ) -> None:
+        self._options.on_event(Event(machine, step, phase, seconds, message))
+
+    def _result(self) -> Result:
+        for machine, step in self._running.items():
+            if step not in WAITS:  # the user did not want to wait for what is still running
+                self._courses[machine].end(Outcome.UNKNOWN)
+        machines = tuple(course.result() for course in self._courses.values())
+        interrupted = self._options.stop.asked and any(m.outcome in LEFT for m in machines)
+        return Result(self._plan.lab, machines, interrupted, self._halted_by)

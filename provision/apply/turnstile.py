@@ -1,0 +1,97 @@
+"""The order in which machines of one host may power on.
+
+A vGPU's card is picked by its host at power-on, from what is there at that moment. The plan
+knows which card only if machines of a host power on in the plan's order, and after those that
+give cards back. Nobody waits here: who may not pass is parked, and named again once it may.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from provision.apply.pipeline import Step, steps_of
+from provision.plan.model import Action
+from provision.spec.model import PassthroughRequest
+
+
+@dataclass(slots=True)
+class _Gate:
+    """One host: who will give cards back, who passes in which order, and who is parked.
+
+    Dictionaries without values serve as ordered sets.
+    """
+
+    holders: dict[str, None] = field(default_factory=dict)
+    queue: dict[str, None] = field(default_factory=dict)
+    parked: dict[str, None] = field(default_factory=dict)
+
+    def blocker(self, machine: str) -> str | None:
+        """Return one machine that must go before `machine`, or None if it may pass."""
+        for holder in self.holders:
+            if holder != machine:
+                return holder
+        first = next(iter(self.queue), machine)
+        return first if machine in self.queue and first != machine else None
+
+    def release(self) -> tuple[str, ...]:
+        """Return the parked machines that may pass now, and let them go."""
+        free = tuple(one for one in self.parked if self.blocker(one) is None)
+        for one in free:
+            del self.parked[one]
+        return free
+
+
+class Turnstile:
+    """Who may power on next, per host. Other hosts never matter."""
+
+    def __init__(self, actions: Iterable[Action]) -> None:
+        self._gates: dict[str, _Gate] = defaultdict(_Gate)
+        self._needs: dict[str, str] = {}
+        self._holds: dict[str, str] = {}
+        for action in actions:
+            self._admit(action)
+
+    def _admit(self, action: Action) -> None:
+        steps, vm = steps_of(action), action.vm
+        if Step.SHUT_DOWN in steps and vm is not None and vm.gpus and vm.host_id:
+            self._holds[action.machine] = vm.host_id
+            self._gates[vm.host_id].holders[action.machine] = None
+        gpu = action.spec.gpu if action.spec else None
+        host = action.host_id or (vm.host_id if vm else None)
+        if Step.POWER_ON not in steps or gpu is None or host is None:
+            return
+        self._needs[action.machine] = host
+        if not isinstance(gpu, PassthroughRequest):
+            self._gates[host].queue[action.machine] = None
+
+    def holds(self, machine: str) -> bool:
+        """Whether the machine holds cards that it will give back."""
+        return machine in self._holds
+
+    def blocker(self, machine: str) -> str | None:
+        """Return a machine that must power on, give cards back or fail before this one."""
+        host = self._needs.get(machine)
+        return self._gates[host].blocker(machine) if host else None
+
+    def park(self, machine: str) -> None:
+        """Remember a machine that may not pass yet."""
+        self._gates[self._needs[machine]].parked[machine] = None
+
+    def gave_back(self, machine: str) -> tuple[str, ...]:
+        """Record that the machine's cards are free; return the machines that may pass now."""
+        host = self._holds.pop(machine, None)
+        if host is None:
+            return ()
+        del self._gates[host].holders[machine]
+        return self._gates[host].release()
+
+    def passed(self, machine: str) -> tuple[str, ...]:
+        """Record that the machine is on, or won't be; return the machines that may pass now."""
+        free = self.gave_back(machine)
+        host = self._needs.pop(machine, None)
+        if host is None:
+            return free
+        self._gates[host].queue.pop(machine, None)
+        return free + self._gates[host].release()
