@@ -4,18 +4,59 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
+from provision.spec.sshkey import PublicKey
 from provision.spec.units import Size
-
-# Names reach inventory host names, folder names and file names, so they are what a DNS label
-# may be: nothing in them means anything to a shell, a path or a template.
-LabName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$")]
-GroupName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9]{0,28}[a-z0-9])?$")]
+from provision.spec.values import (
+    ADDRESS,
+    HOST,
+    CardText,
+    DataText,
+    DeviceGroupText,
+    DriverBranch,
+    GroupName,
+    InventoryName,
+    LabName,
+    LocalPath,
+    ProfileText,
+    Server,
+    UserName,
+)
 
 MAX_MACHINES = 10_000
+# A VM's name becomes its guest's host name: one DNS label (RFC 1035, section 2.3.4).
+LONGEST_NAME = 63
+
+
+def _between(least: Size, most: Size) -> AfterValidator:
+    def check(size: Size) -> Size:
+        if not least <= size <= most:
+            raise ValueError(f"must be between {least} and {most}, not {size}")
+        return size
+
+    return AfterValidator(check)
+
+
+# The largest VM and disk of vSphere 8 (Broadcom Configuration Maximums); the least that a guest
+# of today boots with.
+Memory = Annotated[Size, _between(Size.gib(0.25), Size.gib(24 * 1024))]
+Disk = Annotated[Size, _between(Size.gib(1), Size.gib(62 * 1024))]
+Cpus = Annotated[int, Field(strict=True, ge=1, le=768)]
+GpuCount = Annotated[int, Field(strict=True, ge=1, le=16)]
+BatchSize = Annotated[int, Field(strict=True, ge=1, le=65_536)]
 
 
 class Frozen(BaseModel):
@@ -27,87 +68,150 @@ class Frozen(BaseModel):
 class VCenter(Frozen):
     """Where the lab goes."""
 
-    server: str | None = None
-    datacenter: str
-    cluster: str
-    datastore: str
-    network: str = "VM Network"
-    folder: str = "vdl"
+    server: Server | None = Field(
+        default=None, description="Host name of the vCenter; --server and VDL_SERVER come first."
+    )
+    datacenter: InventoryName = Field(description="Datacenter that holds the cluster.")
+    cluster: InventoryName = Field(description="Cluster whose hosts have the GPUs.")
+    datastore: InventoryName = Field(description="Datastore for the VMs' disks.")
+    network: InventoryName = Field(
+        default="VM Network", description="Network or distributed port group of the VMs."
+    )
+    folder: InventoryName = Field(
+        default="vdl", description="VM folder for the lab; made where it does not exist."
+    )
 
 
 class Guest(Frozen):
     """The user that cloud-init makes in each guest."""
 
-    user: str = "vdl"
-    ssh_key: str
+    user: UserName = Field(default="vdl", description="Login name of that user.")
+    ssh_key: PublicKey = Field(
+        description="Path of the public SSH key that may log in; relative to this file."
+    )
 
 
 class VgpuRequest(Frozen):
     """`count` NVIDIA vGPUs of one profile."""
 
-    vgpu: str
-    count: int = Field(default=1, ge=1, le=16)
+    vgpu: ProfileText = Field(
+        description="vGPU profile as the host offers it, such as grid_a100d-10c."
+    )
+    count: GpuCount = Field(default=1, description="How many of them each machine gets.")
 
 
 class PassthroughRequest(Frozen):
     """Cards by model (Dynamic DirectPath I/O) or one by `HOST/ADDRESS` (DirectPath I/O)."""
 
-    passthrough: str
-    count: int = Field(default=1, ge=1, le=16)
+    passthrough: CardText = Field(
+        description="A card's model, such as A100, or one card, such as esx-02/0000:3b:00.0."
+    )
+    count: GpuCount = Field(default=1, description="How many cards each machine gets.")
+
+    @property
+    def pinned(self) -> tuple[str, str] | None:
+        """Host and PCI address (in lower case) of the one card meant; None if by model."""
+        match = re.fullmatch(rf"({HOST})/({ADDRESS})", self.passthrough)
+        return (match[1], match[2].lower()) if match else None
+
+    @property
+    def model(self) -> str | None:
+        """The model wanted; None where one card is pinned."""
+        return None if self.pinned else self.passthrough
+
+    @model_validator(mode="after")
+    def _one_card_is_one(self) -> Self:
+        if self.pinned and self.count != 1:
+            raise ValueError(f"{self.passthrough} is one card; ask for a model to get several")
+        return self
 
 
 class GroupRequest(Frozen):
     """A vendor device group (vSphere 8), such as two cards joined by NVLink."""
 
-    group: str
+    group: DeviceGroupText = Field(
+        description="Device group as the host offers it, such as Nvidia:2@grid_a100d-80c%NVLink."
+    )
+
+
+GPU_KINDS = {"vgpu": VgpuRequest, "passthrough": PassthroughRequest, "group": GroupRequest}
+
+
+def _kind(value: Any) -> str | None:
+    """Return which request a value is, by the one key that names it; None where it is unclear."""
+    if isinstance(value, BaseModel):
+        return next((kind for kind, model in GPU_KINDS.items() if type(value) is model), None)
+    found = [kind for kind in GPU_KINDS if isinstance(value, dict) and kind in value]
+    return found[0] if len(found) == 1 else None
 
 
 GpuRequest = VgpuRequest | PassthroughRequest | GroupRequest
+# The discriminator makes pydantic judge a request by its own kind instead of by all three.
+_AnyGpu = Annotated[
+    Annotated[VgpuRequest, Tag("vgpu")]
+    | Annotated[PassthroughRequest, Tag("passthrough")]
+    | Annotated[GroupRequest, Tag("group")],
+    Discriminator(_kind),
+]
 
 
 class Defaults(Frozen):
     """What a machine group gets where it says nothing."""
 
-    cpus: int = Field(default=4, ge=1, le=768)
-    memory: Size = Size.gib(16)
-    disk: Size = Size.gib(40)
+    cpus: Cpus = Field(default=4, description="Virtual CPUs.")
+    memory: Memory = Field(default=Size.gib(16), description="Memory, such as 32 GiB.")
+    disk: Disk = Field(default=Size.gib(40), description="System disk, such as 60 GiB.")
 
 
 class MachineGroup(Frozen):
     """`count` equal machines."""
 
-    count: int = Field(default=1, ge=0, le=MAX_MACHINES)
-    cpus: int | None = Field(default=None, ge=1, le=768)
-    memory: Size | None = None
-    disk: Size | None = None
-    gpu: GpuRequest | None = None
+    count: Annotated[int, Field(strict=True, ge=0, le=MAX_MACHINES)] = Field(
+        default=1, description="How many machines the group has."
+    )
+    cpus: Cpus | None = Field(default=None, description="Virtual CPUs.")
+    memory: Memory | None = Field(default=None, description="Memory, such as 32 GiB.")
+    disk: Disk | None = Field(default=None, description="System disk, such as 60 GiB.")
+    gpu: _AnyGpu | None = Field(default=None, description="The GPU of each machine, if any.")
 
 
 class VgpuDriver(Frozen):
     """The administrator's own guest driver package and licence token, on the controller."""
 
-    package: str
-    token: str
+    package: LocalPath = Field(
+        description="NVIDIA's guest driver package (.deb, .rpm or .run); relative to this file."
+    )
+    token: LocalPath = Field(
+        description="Client configuration token (.tok); relative to this file."
+    )
 
 
 class Drivers(Frozen):
     """Which NVIDIA drivers the guests get."""
 
-    datacenter: str | None = None
-    vgpu: VgpuDriver | None = None
+    datacenter: DriverBranch | None = Field(
+        default=None, description='Branch of the data-centre driver for passthrough, such as "570".'
+    )
+    vgpu: VgpuDriver | None = Field(default=None, description="Driver and licence of vGPU guests.")
 
 
 class BenchmarkRun(Frozen):
     """One payload run per combination of batch size and precision."""
 
-    model: Literal["mnist", "vgg11", "vgg16", "vgg19"]
-    batch_size: tuple[int, ...] = (64,)
-    precision: tuple[Literal["fp32", "mixed_bf16", "mixed_fp16"], ...] = ("fp32",)
-    data: str = "synthetic"
+    model: Literal["mnist", "vgg11", "vgg16", "vgg19"] = Field(description="Network to train.")
+    batch_size: Annotated[tuple[BatchSize, ...], Field(min_length=1)] = Field(
+        default=(64,), description="Images per step; one run each."
+    )
+    precision: Annotated[
+        tuple[Literal["fp32", "mixed_bf16", "mixed_fp16"], ...], Field(min_length=1)
+    ] = Field(default=("fp32",), description="Arithmetic; one run each.")
+    data: DataText = Field(
+        default="synthetic", description="`synthetic`, or the path of a data set."
+    )
 
 
 class Machine(Frozen):
-    """One machine of the lab with every default filled in."""
+    """One machine of the lab with every default filled in; `ssh_key` is the key's text."""
 
     lab: str
     group: str
@@ -134,16 +238,41 @@ class Machine(Frozen):
 
 
 class Lab(Frozen):
-    """A whole lab file."""
+    """A deep-learning lab on vSphere: its machines, their drivers, what is measured on them."""
 
-    lab: LabName
-    vcenter: VCenter
-    template: str
-    guest: Guest
-    defaults: Defaults = Defaults()
-    machines: dict[GroupName, MachineGroup] = Field(min_length=1)
-    drivers: Drivers = Drivers()
-    benchmark: tuple[BenchmarkRun, ...] = ()
+    lab: LabName = Field(description="Name of the lab; VMs are named <lab>-<group>-<n>.")
+    vcenter: VCenter = Field(description="Where the lab goes.")
+    template: InventoryName = Field(description="VM template that all machines are cloned from.")
+    guest: Guest = Field(description="The user that cloud-init makes in each guest.")
+    defaults: Defaults = Field(
+        default=Defaults(), description="What a machine group gets where it says nothing."
+    )
+    machines: dict[GroupName, MachineGroup] = Field(
+        min_length=1, description="Groups of equal machines, by name."
+    )
+    drivers: Drivers = Field(default=Drivers(), description="Which NVIDIA drivers the guests get.")
+    benchmark: tuple[BenchmarkRun, ...] = Field(
+        default=(), description="What `vdl bench` trains on each machine."
+    )
+
+    @field_validator("machines")
+    @classmethod
+    def _not_too_many(cls, machines: dict[str, MachineGroup]) -> dict[str, MachineGroup]:
+        total = sum(group.count for group in machines.values())
+        if total > MAX_MACHINES:
+            raise ValueError(f"{total:,} machines in all are too many, at most {MAX_MACHINES:,}")
+        return machines
+
+    @model_validator(mode="after")
+    def _names_are_host_names(self) -> Self:
+        for name, group in self.machines.items():
+            longest = f"{self.lab}-{name}-{group.count}"
+            if len(longest) > LONGEST_NAME:
+                raise ValueError(
+                    f"{longest} is too long for a host name: {len(longest)} characters, "
+                    f"at most {LONGEST_NAME}; shorten the lab's or the group's name"
+                )
+        return self
 
     def resolve(self) -> tuple[Machine, ...]:
         """Return every machine with its defaults filled in, in the order of the file."""
@@ -159,7 +288,7 @@ class Lab(Frozen):
                 template=self.template,
                 network=self.vcenter.network,
                 user=self.guest.user,
-                ssh_key=self.guest.ssh_key,
+                ssh_key=str(self.guest.ssh_key),
             )
             for name, group in self.machines.items()
             for n in range(1, group.count + 1)

@@ -9,25 +9,28 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-PATTERN = r"^\d+(\.\d+)? ?(MiB|GiB|TiB|MB|GB|TB)$"
+PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,3})? ?(MiB|GiB|TiB|MB|GB|TB)$"
 
 
 class Size(int):
-    """A number of bytes, written with its unit.
-
-    Raises:
-        ValueError: The text has no unit or is no size.
-    """
+    """A number of bytes, written with its unit."""
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Read `32 GiB`, `512MB`, `1.5 TiB`; a bare number has no unit and is refused."""
+        """Read `32 GiB`, `512MB`, `1.5 TiB`, rounded down to whole MiB, vSphere's unit.
+
+        Raises:
+            ValueError: It has no unit, or is no size.
+        """
         if isinstance(text, cls):
             return text
-        if not isinstance(text, str) or not re.match(PATTERN, text):
-            raise ValueError("a size has a number and a unit, such as 32 GiB or 512 MiB")
-        number, unit = re.split(r"(?<=[\d.]) ?(?=[A-Z])", text)
-        return cls(float(number) * UNITS[unit])
+        # A newline at the end would pass `$`, hence fullmatch.
+        match = re.fullmatch(PATTERN.strip("^$"), text) if isinstance(text, str) else None
+        if match is None or not isinstance(text, str):
+            raise ValueError("must be a number and a unit, such as 32 GiB or 512 MiB")
+        unit = match[2]
+        number = float(text.removesuffix(unit))
+        return cls(int(number * UNITS[unit]) // 2**20 * 2**20)
 
     @classmethod
     def gib(cls, number: float) -> Self:
