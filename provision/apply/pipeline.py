@@ -122,8 +122,6 @@ def steps_of(action: Action) -> tuple[Step, ...]:
     steps, vm = PIPELINES[action.kind], action.vm
     if action.kind is ActionKind.UPDATE and vm is not None:
         return tuple(step for step in steps if _UPDATE_NEEDS[step](action, vm))
-    if vm is not None and vm.power is Power.OFF:
-        return tuple(step for step in steps if step is not Step.SHUT_DOWN)
     return steps
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from provision.apply.pipeline import Step, steps_of
 from provision.plan.model import Action
+from provision.plan.snapshot import Power
 from provision.spec.model import PassthroughRequest
 
 
@@ -55,7 +56,7 @@ class Turnstile:
 
     def _admit(self, action: Action) -> None:
         steps, vm = steps_of(action), action.vm
-        if Step.SHUT_DOWN in steps and vm is not None and vm.gpus and vm.host_id:
+        if Step.SHUT_DOWN in steps and vm and vm.host_id and vm.gpus and vm.power is not Power.OFF:
             self._holds[action.machine] = vm.host_id
             self._gates[vm.host_id].holders[action.machine] = None
         gpu = action.spec.gpu if action.spec else None
