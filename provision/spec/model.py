@@ -138,19 +138,20 @@ GPU_KINDS = {"vgpu": VgpuRequest, "passthrough": PassthroughRequest, "group": Gr
 
 
 def _kind(value: Any) -> str | None:
-    """Return which request a value is, by the one key that names it; None where it is unclear."""
+    """Return the tag of a request, by the one key that names it; None where it is unclear."""
     if isinstance(value, BaseModel):
-        return next((kind for kind, model in GPU_KINDS.items() if type(value) is model), None)
-    found = [kind for kind in GPU_KINDS if isinstance(value, dict) and kind in value]
-    return found[0] if len(found) == 1 else None
+        found = [kind for kind, model in GPU_KINDS.items() if type(value) is model]
+    else:
+        found = [kind for kind in GPU_KINDS if isinstance(value, dict) and kind in value]
+    return f"<{found[0]}>" if len(found) == 1 else None
 
 
 GpuRequest = VgpuRequest | PassthroughRequest | GroupRequest
 # The discriminator makes pydantic judge a request by its own kind instead of by all three.
 _AnyGpu = Annotated[
-    Annotated[VgpuRequest, Tag("vgpu")]
-    | Annotated[PassthroughRequest, Tag("passthrough")]
-    | Annotated[GroupRequest, Tag("group")],
+    Annotated[VgpuRequest, Tag("<vgpu>")]
+    | Annotated[PassthroughRequest, Tag("<passthrough>")]
+    | Annotated[GroupRequest, Tag("<group>")],
     Discriminator(_kind),
 ]
 
