@@ -81,9 +81,9 @@ def gpus_wanted(gpu: GpuRequest | None) -> int:
     return gpu.count if isinstance(gpu, VgpuRequest | PassthroughRequest) else 1
 
 
-def lacks_gpus(action: Action, vm: Vm) -> bool:
-    """Whether the VM has fewer GPU devices than its spec asks for."""
-    return len(vm.gpus) < _wanted(action)
+def has_gpus(vm: Vm) -> int:
+    """Return how many GPU devices the VM has that vdl could have made."""
+    return sum(gpu.kind != "other" for gpu in vm.gpus)
 
 
 def _wanted(action: Action) -> int:
@@ -91,16 +91,17 @@ def _wanted(action: Action) -> int:
 
 
 def _drifted(action: Action, vm: Vm) -> bool:
-    """Whether what the VM has differs from its spec, rather than only missing its GPUs."""
-    stamped = action.spec is not None and vm.stamps.get(STAMP_SPEC) == action.spec.digest
-    return not stamped or (bool(action.changes) and not lacks_gpus(action, vm))
+    """Whether what the VM has differs from its spec, rather than only missing all its GPUs."""
+    if action.spec is None or vm.stamps.get(STAMP_SPEC) != action.spec.digest:
+        return True
+    return any(change.path != "gpu" or has_gpus(vm) for change in action.changes)
 
 
 def _unfinished(action: Action, vm: Vm) -> bool:
-    """Whether the VM is a clone of today's spec that never got its GPUs or its disk size."""
+    """Whether the VM is a clone of today's spec that may not have its GPUs or its disk size."""
     if _drifted(action, vm):
         return False
-    return lacks_gpus(action, vm) or (_wanted(action) == 0 and vm.power is Power.OFF)
+    return not has_gpus(vm) if _wanted(action) else vm.power is Power.OFF
 
 
 def _changes(action: Action, vm: Vm) -> bool:
@@ -128,7 +129,7 @@ def steps_of(action: Action) -> tuple[Step, ...]:
 # Where a step's goal can be read off a VM. A call that failed because someone else, or a
 # call whose answer was lost, had already done the work is no failure.
 _REACHED: Mapping[Step, Callable[[Action, Vm], bool]] = {
-    Step.ATTACH: lambda action, vm: _wanted(action) > 0 and not lacks_gpus(action, vm),
+    Step.ATTACH: lambda action, vm: 0 < _wanted(action) <= has_gpus(vm),
     Step.POWER_ON: lambda _action, vm: vm.power is Power.ON,
     Step.SHUT_DOWN: lambda _action, vm: vm.power is Power.OFF,
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from provision.apply.pipeline import gpus_wanted
+from provision.apply.pipeline import gpus_wanted, has_gpus
 from provision.plan.identity import instance_uuid
 from provision.plan.snapshot import STAMP_SPEC, Power, Snapshot, Vm
 from provision.spec.model import GpuRequest, Lab, Machine, PassthroughRequest, VgpuRequest
@@ -79,7 +79,7 @@ def _found(name: str, state: State, vm: Vm, hosts: Mapping[str, str]) -> Row:
 def _state(machine: Machine, vm: Vm) -> State:
     if vm.stamps.get(STAMP_SPEC) != machine.digest:
         return State.DRIFTED
-    if len(vm.gpus) < gpus_wanted(machine.gpu):
+    if has_gpus(vm) < gpus_wanted(machine.gpu):
         return State.UNFINISHED
     if vm.power is Power.ON:
         return State.ON if vm.tools_running and vm.addresses else State.STARTING

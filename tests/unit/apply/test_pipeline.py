@@ -26,7 +26,7 @@ def test_the_steps_that_a_vm_lacks(site: Site, case: dict[str, Any]) -> None:
             gpus=tuple(GpuDevice(key, "vgpu", "grid_a100d-10c") for key in range(found["gpus"])),
             stamps={STAMP_LAB: "vroom", STAMP_SPEC: stamp},
         )
-    changes = (Change("memory", "8 GiB", "16 GiB"),) if case.get("changes") else ()
+    changes = tuple(Change(path, "old", "new") for path in case.get("changes", ()))
     action = site.action(ActionKind(case["kind"]), "gpu-1", gpu=gpu, vm=vm, changes=changes)
     assert [step.value for step in steps_of(action)] == case["steps"]
 
