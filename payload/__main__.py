@@ -1,0 +1,7 @@
+"""`python -m payload`."""
+
+import sys
+
+from payload.cli import main
+
+sys.exit(main())

@@ -1,0 +1,112 @@
+"""The JSON document of one run, version 1; `schema.json` describes it.
+
+The version only changes when a reader of the old one would misread the new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from payload.measurement import Learning, Measurement
+from payload.settings import Settings
+
+VERSION = 1
+KIND = "vdl-result"
+CONFIDENCE = 0.95
+SCHEMA_FILE = Path(__file__).with_name("schema.json")
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known about a run; what a failed run never reached stays empty.
+
+    Attributes:
+        settings: What was asked for.
+        started: When, in UTC.
+        finished: When, in UTC; set at the end.
+        parameters: Trainable parameters of the model.
+        flops: Operations per image, `forward` and `training`.
+        data: Source, path, number of training and test examples, digests.
+        framework: Versions, devices and switches of the training framework.
+        environment: The machine.
+        summary: Throughput and step times, where steps were timed.
+        measurement: The step times themselves.
+        learning: Epochs on real data.
+        reasons: Why the result is not valid, each as `code: text`.
+    """
+
+    settings: Settings
+    started: datetime
+    finished: datetime | None = None
+    parameters: int | None = None
+    flops: Json | None = None
+    data: Json = field(default_factory=dict)
+    framework: Json | None = None
+    environment: Json = field(default_factory=dict)
+    summary: Json | None = None
+    measurement: Measurement = field(default_factory=Measurement)
+    learning: Learning = field(default_factory=Learning)
+    reasons: list[str] = field(default_factory=list)
+
+
+def build(record: Record) -> Json:
+    """Return the document of a finished run."""
+    settings, finished = record.settings, record.finished
+    return {
+        "version": VERSION,
+        "kind": KIND,
+        "model": settings.model,
+        "engine": "tensorflow",
+        "batch_size": settings.batch_size,
+        "precision": settings.precision,
+        "image_shape": list(settings.image_shape),
+        "classes": settings.classes,
+        "parameters": record.parameters,
+        "flops_per_image": record.flops,
+        "data": {"source": None, "path": None, "examples": None, "test_examples": None}
+        | {"sha256": {}}
+        | record.data,
+        "seed": settings.seed,
+        "started": record.started.isoformat(timespec="milliseconds"),
+        "finished": None if finished is None else finished.isoformat(timespec="milliseconds"),
+        "stopped_by": record.measurement.stopped_by,
+        "throughput": _throughput(record.measurement, record.summary),
+        "training": _training(record),
+        "environment": record.environment | {"framework": record.framework},
+        "valid": not record.reasons,
+        "reasons": record.reasons,
+    }
+
+
+def _throughput(measured: Measurement, summary: Json | None) -> Json:
+    return {
+        "unit": "images/s",
+        "median": None,
+        "low": None,
+        "high": None,
+        "confidence": CONFIDENCE,
+        "steps": measured.steps,
+        "window_steps": measured.window_steps,
+        "timed_steps": measured.timed_steps,
+        "warmup_steps": measured.warmup_steps,
+        "warmup_stable": measured.warmup_stable,
+        "first_step_seconds": measured.first_step_seconds,
+        "step_seconds": None,
+    } | (summary or {})
+
+
+def _training(record: Record) -> Json:
+    epochs = record.learning.epochs
+    return {
+        "loss_first": record.measurement.loss_first,
+        "loss_last": record.measurement.loss_last,
+        "epochs": [asdict(epoch) for epoch in epochs],
+        "accuracy": epochs[-1].accuracy if epochs else None,
+        "target_accuracy": record.settings.target_accuracy,
+        "time_to_accuracy_seconds": record.learning.time_to_accuracy_seconds,
+    }

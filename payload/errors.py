@@ -1,0 +1,62 @@
+"""What can go wrong in a run; each class has the code that its reason in the document has."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PayloadError(Exception):
+    """A failure that makes the result invalid.
+
+    Args:
+        what: What happened, to which object, as one sentence without a full stop.
+        fix: What to do next.
+    """
+
+    code: ClassVar[str] = "failed"
+
+    def __init__(self, what: str, *, fix: str | None = None) -> None:
+        self.what = what
+        self.fix = fix
+        super().__init__(f"{what}; {fix}" if fix else what)
+
+    @property
+    def reason(self) -> str:
+        """Return `code: what; fix`, the form that the document's `reasons` have."""
+        return f"{self.code}: {self}"
+
+
+class DataUnusable(PayloadError):
+    """The training data is missing, truncated, has another checksum or does not fit the model."""
+
+    code = "data"
+
+
+class EngineMissing(PayloadError):
+    """The training framework is not installed."""
+
+    code = "engine-missing"
+
+
+class EngineFailed(PayloadError):
+    """The framework, the driver or the device refused an operation."""
+
+    code = "engine"
+
+
+class OutOfMemory(PayloadError):
+    """The batch, the model or the data does not fit into the memory of the device or the host."""
+
+    code = "out-of-memory"
+
+
+class Diverged(PayloadError):
+    """The loss became NaN or infinite: what follows is not training."""
+
+    code = "diverged"
+
+
+class Interrupted(PayloadError):
+    """SIGINT or SIGTERM arrived."""
+
+    code = "interrupted"

@@ -1,0 +1,57 @@
+"""What one run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MODELS = ("mnist", "vgg11", "vgg13", "vgg16", "vgg19")
+PRECISIONS = ("fp32", "mixed_bf16", "mixed_fp16")
+
+DEFAULT_TIME_LIMIT = 60.0
+"""Seconds for warm-up and timed steps, where neither steps nor a limit are asked for."""
+
+SYNTHETIC = "synthetic"
+DIGITS = "digits"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One run: a model, a batch size, a precision, the data, and when to stop.
+
+    Attributes:
+        model: One of `MODELS`.
+        batch_size: Images per training step.
+        precision: One of `PRECISIONS`; the mixed ones keep weights and loss in float32.
+        data: `synthetic`, `digits`, or the path of a file or folder.
+        checksums: A `sha256sum` list to hold the files against, instead of the published one.
+        steps: Timed steps to run, exactly; `None` runs until precise or until the time limit.
+        time_limit: Seconds for warm-up and timed steps together; `None` for no limit.
+        image_size: Height and width of the images.
+        channels: 1 for grey images, 3 for colour images.
+        classes: Number of labels.
+        seed: Of the weights, the data order, the dropout, the synthetic data and the bootstrap.
+        epochs: Passes over real data after the measurement; 0 for none.
+        target_accuracy: Test accuracy, between 0 and 1, whose time is wanted.
+        learning_rate: `None` takes the model's own.
+    """
+
+    model: str
+    batch_size: int
+    precision: str = "fp32"
+    data: str = SYNTHETIC
+    checksums: Path | None = None
+    steps: int | None = None
+    time_limit: float | None = DEFAULT_TIME_LIMIT
+    image_size: int = 28
+    channels: int = 1
+    classes: int = 10
+    seed: int = 0
+    epochs: int = 0
+    target_accuracy: float | None = None
+    learning_rate: float | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Return height, width and channels."""
+        return self.image_size, self.image_size, self.channels
