@@ -6,11 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pyVmomi import vim
+
 if TYPE_CHECKING:
     from provision.simulator.engine.faultplan import Effects
     from provision.simulator.engine.objects import SimObject
     from provision.simulator.engine.sessions import Session
     from provision.simulator.engine.world import World
+
+# How often a waiting call looks whether its client has gone, in seconds.
+_LOOK_EVERY = 5.0
 
 
 @dataclass(slots=True)
@@ -22,6 +27,7 @@ class Call:
         version: The API version that the client speaks, such as `vim.version.v8_0_3_0`.
         session: The caller's session; None before a login. Login and logout set it.
         effects: What the fault plan has in store for this call.
+        alive: Tells whether the client still waits for the answer; None where it must.
     """
 
     world: World
@@ -31,11 +37,28 @@ class Call:
     effects: Effects
     address: str = "127.0.0.1"
     agent: str = ""
+    alive: Callable[[], bool] | None = None
 
     @property
     def user(self) -> str:
         """The name of the caller's user; empty before a login."""
         return self.session.user if self.session else ""
+
+    def pause(self, seconds: float | None) -> None:
+        """Wait, without the lock, until something changes or `seconds` have passed.
+
+        Raises:
+            ConnectionResetError: Nobody is left to wait for.
+            vim.fault.NotAuthenticated: The session has ended.
+        """
+        world = self.world
+        if self.alive is not None:
+            seconds = _LOOK_EVERY if seconds is None else min(seconds, _LOOK_EVERY)
+        world.clock.wait(world.changed, seconds)
+        if world.closing or world.away or (self.alive and not self.alive()):
+            raise ConnectionResetError("the simulated vCenter has hung up")
+        if self.session and self.session.ended:
+            raise vim.fault.NotAuthenticated(msg="The session has ended")
 
     def start_task(
         self,

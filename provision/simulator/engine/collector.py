@@ -167,16 +167,14 @@ class PropertyCollector(SimObject):
         until = None if seconds is None else clock.monotonic() + seconds
         cancelled = watch.cancelled
         while True:
-            if watch.cancelled != cancelled or self.world.closing:
+            if watch.cancelled != cancelled:
                 raise vmodl.fault.RequestCanceled(msg="The wait was cancelled")
-            if call.session is None or call.session.ended:
-                raise vim.fault.NotAuthenticated(object=self.ref, privilegeId="System.View")
             if (update := _collect(watch, limit)) is not None:
                 return update
             left = None if until is None else until - clock.monotonic()
             if left is not None and left <= 0:
                 return None
-            clock.wait(self.world.changed, left)
+            call.pause(left)
 
     def _resume(self, watch: _Watch, version: str | None) -> Any:
         """Go back to the client's version; return the update that it asks for once more."""

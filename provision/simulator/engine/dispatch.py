@@ -13,7 +13,7 @@ from pyVmomi import VmomiSupport, vim, vmodl
 from provision.simulator.engine.call import Call
 from provision.simulator.engine.faultplan import make_fault
 from provision.simulator.engine.objects import NO_LOGIN_NEEDED
-from provision.simulator.engine.schema import conform, property_privilege
+from provision.simulator.engine.schema import Kind, conform, property_privilege
 
 if TYPE_CHECKING:
     from provision.simulator.engine.faultplan import Effects
@@ -33,6 +33,7 @@ class Caller:
     cookie: str | None = None
     address: str = "127.0.0.1"
     agent: str = ""
+    alive: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,16 @@ def _enter(
     """Run the method in its session; the caller of this holds the lock."""
     name = request.info.wsdlName
     session = world.sessions.find(caller.cookie)
-    call = Call(world, name, caller.version, session, effects, caller.address, caller.agent)
+    call = Call(
+        world,
+        name,
+        caller.version,
+        session,
+        effects,
+        address=caller.address,
+        agent=caller.agent,
+        alive=caller.alive,
+    )
     outer, world.current_call = world.current_call, call
     if session:
         world.sessions.enter(session)
@@ -132,7 +142,8 @@ def _fetch(call: Call, obj: SimObject, request: Request) -> Any:
     """Read one property, as pyVmomi does for every attribute."""
     path = request.arguments["prop"]
     value = obj.read(path)
-    _authorize(call, obj, property_privilege(obj.wsdl_type, path))
+    kind: Kind = obj.wsdl_type
+    _authorize(call, obj, property_privilege(kind, path))
     _do_what_is_planned(call, obj)
     return conform(value, request.info.result)
 
@@ -166,9 +177,7 @@ def _do_what_is_planned(call: Call, obj: SimObject) -> None:
     if call.effects.fault:
         raise make_fault(call.effects.fault, obj.ref, call.method)
     while call.effects.hang:
-        if call.world.closing or (call.session and call.session.ended):
-            raise ConnectionResetError("a call that hung was cut off")
-        call.world.clock.wait(call.world.changed, None)
+        call.pause(None)
 
 
 @cache

@@ -7,17 +7,20 @@ from typing import Any
 
 from pyVmomi import VmomiSupport, vmodl
 
+# A pyVmomi type: they are made at run time, so a type checker knows nothing of them.
+Kind = Any
+
 _NUMBERS = (int, float)
 
 
 @cache
-def fields(kind: type[Any]) -> dict[str, Any]:
+def fields(kind: Kind) -> dict[str, Any]:
     """Return the property descriptions of a data object type, bases first."""
     return {info.name: info for info in kind._GetPropertyList()}  # noqa: SLF001 - public
 
 
 @cache
-def declared_type(wsdl_type: type[Any], path: str) -> type[Any] | None:
+def declared_type(wsdl_type: Kind, path: str) -> Kind:
     """Return the declared type of a property path; None where only the value can tell.
 
     Raises:
@@ -32,22 +35,22 @@ def declared_type(wsdl_type: type[Any], path: str) -> type[Any] | None:
         if not issubclass(kind, VmomiSupport.DataObject) or name not in fields(kind):
             return None
         kind = fields(kind)[name].type
-    return kind  # type: ignore[no-any-return] # pyVmomi is untyped
+    return kind
 
 
 @cache
-def property_privilege(wsdl_type: type[Any], path: str) -> str:
+def property_privilege(wsdl_type: Kind, path: str) -> str:
     """Return the privilege that reading a property asks for."""
     info = wsdl_type._GetPropertyInfo(path.partition(".")[0])  # noqa: SLF001 - public
     return info.privId or "System.View"
 
 
-def conform(value: Any, declared: type[Any] | None) -> Any:
+def conform(value: Any, declared: Kind) -> Any:
     """Return a plain value in its declared type, so that it is written with the right one.
 
     A list becomes a typed array, an `int` of a `long` property a `long`, a text an enum.
     """
-    kind = type(value)
+    kind: Kind = type(value)
     if kind is list:
         return _array(value, declared)
     if declared is None or kind is declared or value is None:
@@ -59,10 +62,10 @@ def conform(value: Any, declared: type[Any] | None) -> Any:
     return value
 
 
-def _array(value: list[Any], declared: type[Any] | None) -> Any:
+def _array(value: list[Any], declared: Kind) -> Any:
     if declared is not None and issubclass(declared, VmomiSupport.Array):
         return declared(value)
-    item = type(value[0]) if value else str
+    item: Kind = type(value[0]) if value else str
     return (
         item.Array(value)
         if hasattr(item, "Array")
@@ -71,11 +74,11 @@ def _array(value: list[Any], declared: type[Any] | None) -> Any:
 
 
 @cache
-def _template(kind: type[Any]) -> dict[str, Any]:
+def _template(kind: Kind) -> dict[str, Any]:
     return dict(vars(kind()))
 
 
-def build(kind: type[Any], /, **values: Any) -> Any:
+def build(kind: Kind, /, **values: Any) -> Any:
     """Construct a data object without checking its values: many times faster.
 
     For the millions of small objects that carry results; values must have the right types.
@@ -89,7 +92,8 @@ def build(kind: type[Any], /, **values: Any) -> Any:
 def freeze(value: Any) -> Any:
     """Return something that is equal for equal values and shares nothing with them."""
     if isinstance(value, VmomiSupport.DataObject):
-        return (type(value), tuple(freeze(vars(value).get(name)) for name in fields(type(value))))
+        kind: Kind = type(value)
+        return (kind, tuple(freeze(vars(value).get(name)) for name in fields(kind)))
     if isinstance(value, list):
         return tuple(map(freeze, value))
     return value
@@ -107,7 +111,7 @@ def rebind(value: Any, stub: Any) -> Any:
 
 
 def _rebind_data_object(value: Any, stub: Any) -> Any:
-    kind = type(value)
+    kind: Kind = type(value)
     copied = kind.__new__(kind)
     for name, info in fields(kind).items():
         item = vars(value).get(name)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim, vmodl
 
 from provision.simulator.engine.objects import NO_LOGIN_NEEDED, SimObject
-from provision.simulator.engine.schema import build, conform, declared_type, property_privilege
+from provision.simulator.engine.schema import (
+    Kind,
+    build,
+    conform,
+    declared_type,
+    property_privilege,
+)
 
 if TYPE_CHECKING:
     from provision.simulator.engine.sessions import Session
@@ -150,7 +156,7 @@ def read(
         vmodl.query.InvalidProperty: The type has no such property.
     """
     values, missing = [], []
-    kind = obj.wsdl_type
+    kind: Kind = obj.wsdl_type
     for path in paths:
         declared = declared_type(kind, path)
         privilege = property_privilege(kind, path)

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from provision.simulator.engine.world import World
 
 
-class InProcessStub(StubAdapterBase):  # type: ignore[misc] # pyVmomi is untyped
+class InProcessStub(StubAdapterBase):
     """Serves a stock pyVmomi client: `vim.ServiceInstance("ServiceInstance", stub)`.
 
     What goes in and out is copied, so that a client shares nothing with the world.
     """
 
     def __init__(self, world: World, version: str | None = None) -> None:
-        super().__init__(version or world.api_version)
+        super().__init__(version or world.api_version)  # type: ignore[no-untyped-call] # pyVmomi
         self._world = world
 
     def InvokeMethod(self, mo: Any, info: Any, args: Sequence[Any]) -> Any:  # noqa: N802 - pyVmomi's name
@@ -32,7 +32,7 @@ class InProcessStub(StubAdapterBase):  # type: ignore[misc] # pyVmomi is untyped
             vmodl.MethodFault: As the method has it.
             ConnectionError: The fault plan loses the response, or the vCenter is away.
         """
-        caller = Caller(version=self.version, cookie=self.GetSessionId(), agent="in-process")
+        caller = Caller(version=self.version, cookie=self.sessionId, agent="in-process")
         arguments = {p.name: rebind(a, None) for p, a in zip(info.params, args, strict=True)}
         request = Request(mo._GetMoId(), info, arguments)  # noqa: SLF001 - public
         try:
@@ -40,7 +40,7 @@ class InProcessStub(StubAdapterBase):  # type: ignore[misc] # pyVmomi is untyped
         except vmodl.MethodFault as fault:
             raise rebind(fault, self) from None
         finally:
-            self.SetSessionId(caller.cookie)
+            self.sessionId = caller.cookie
 
     def DropConnections(self) -> None:  # noqa: N802 - pyVmomi's name
         """Nothing is connected; pyVim calls this on disconnecting."""

@@ -110,7 +110,7 @@ class SimTask(SimObject):
         self._end("error")
 
     def _end(self, state: str) -> None:
-        self._info.state = state
+        self._info.state = vim.TaskInfo.State(state)
         self._info.progress = None
         self._info.completeTime = self.world.clock.now()
         self.touch()

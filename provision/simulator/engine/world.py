@@ -140,7 +140,7 @@ class World:
         try:
             return self.objects[moid]
         except KeyError:
-            raise vmodl.fault.ManagedObjectNotFound(obj=vmodl.ManagedObject(moid)) from None
+            raise vmodl.fault.ManagedObjectNotFound(obj=VmomiSupport.ManagedObject(moid)) from None
 
     def resolve(self, ref: Any) -> SimObject:
         """Return the object that a managed object reference names.
@@ -183,6 +183,7 @@ class World:
         """Let both doors refuse everybody for some time, as a vCenter that restarts does."""
         with self.lock:
             self.outage_until = self.clock.monotonic() + seconds
+            self.changed.notify_all()
 
     @property
     def away(self) -> bool:
