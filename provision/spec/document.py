@@ -75,7 +75,12 @@ def dotted(path: Path) -> str:
     """Return a path as people write it: `machines.shared.gpu`, `benchmark[0].model`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            # An odd key must not bring its newlines or its length into a message.
+            plain = part if part.isprintable() and len(part) <= LONGEST_QUOTE else short(part)
+            text += f".{plain}" if text else plain
     return text
 
 

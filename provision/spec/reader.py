@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,12 +14,15 @@ from provision.spec.model import Lab
 from provision.spec.problems import LabFileError, Problem
 from provision.spec.translate import translate
 
+# Nobody reads more, and finding the nearest key for each would take a hostile file's time.
+MOST_PROBLEMS = 1_000
+
 
 def load_lab(path: Path) -> Lab:
     """Read and check a lab file, and the public key that it names.
 
     Raises:
-        LabFileError: It has mistakes; the error lists them all.
+        LabFileError: It has mistakes; the error lists them all (a thousand at most).
         UsageError: There is no such file, or it can't be read.
     """
     try:
@@ -36,7 +40,7 @@ def _validated(document: Document, path: Path) -> Lab:
     try:
         lab = Lab.model_validate(document.value, context={"base": path.resolve().parent})
     except ValidationError as error:
-        problems = [*document.problems, *translate(error, document)]
+        problems = islice(chain(document.problems, translate(error, document)), MOST_PROBLEMS)
         raise LabFileError(str(path), problems) from None
     if document.problems:
         raise LabFileError(str(path), document.problems)

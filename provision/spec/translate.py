@@ -36,6 +36,9 @@ def translate(error: ValidationError, document: Document) -> Iterator[Problem]:
                 yield _unknown_key(path, document)
             case "union_tag_not_found":
                 yield from _unclear_gpu(path, document)
+            case "too_short" if _value_at(document, path):
+                # Pydantic counts only the correct items; the wrong ones have their own errors.
+                continue
             case "missing":
                 yield _problem(path[:-1], f"missing key '{path[-1]}'", document, at=path)
             case "literal_error":

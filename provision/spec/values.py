@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 ADDRESS = r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-1][0-9a-fA-F]\.[0-7]"
 HOST = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?"
 # vSphere names: letters of any language, digits, and what people use between them.
-INVENTORY = r"[\w(\[](?:[\w .,:;@#&'+=~()\[\]-]{0,78}[\w.)\]])?"
+INVENTORY = r"[\w(\[](?:[\w .,:@#&'+=~()\[\]-]{0,78}[\w.)\]])?"
 SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9_.+@,= -]{0,126}"
 
 
@@ -80,7 +80,7 @@ InventoryName = Annotated[
     AfterValidator(
         _text(
             INVENTORY,
-            "is no name of a vSphere object: letters, digits, spaces and .,:;@#&'+=~()[]-_, "
+            "is no name of a vSphere object: letters, digits, spaces and ._-,:@#&'+=~()[], "
             "beginning with a letter, a digit or a bracket",
             80,
         )
@@ -123,7 +123,7 @@ CardText = Annotated[
     str,
     AfterValidator(
         _text(
-            rf"[A-Za-z0-9][A-Za-z0-9 ._-]*|{HOST}/{ADDRESS}",
+            rf"[A-Za-z0-9][A-Za-z0-9 ._-]{{0,79}}|{HOST}/{ADDRESS}",
             'must be a model, such as A100, or one card, such as "esx-02/0000:3b:00.0"',
             300,
         )
