@@ -42,8 +42,8 @@ class HostState:
         return replace(self, shared=self.shared.copy())
 
     def memory_allows(self, request: Request) -> bool:
-        """Whether the memory can be reserved, counting what its own VM gives back."""
-        return request.memory <= self.reservable + request.gives_back(self.host)[0]
+        """Whether the machine's memory can be reserved."""
+        return request.memory <= self.reservable
 
     def cards_of(self, machine: str) -> tuple[CardChoice, ...]:
         """Return the cards that a planned machine gets."""
@@ -55,9 +55,8 @@ class HostState:
             return False
         if not self._take_cards(request):
             return False
-        reserved, used = request.gives_back(self.host)
-        self.reservable += reserved - request.memory
-        self.free += used - request.memory
+        self.reservable -= request.memory
+        self.free -= request.memory
         return True
 
     def free_cards(self, need: ModelNeed) -> list[Card]:
@@ -100,8 +99,6 @@ class HostState:
         return True
 
     def _take_whole(self, request: Request, need: PinnedNeed | ModelNeed) -> bool:
-        before = self.taken
-        self.taken -= own_cards(self.host, request)
         if isinstance(need, ModelNeed):
             addresses = [card.address for card in self.free_cards(need)[: need.count]]
             enough = len(addresses) == need.count
@@ -109,7 +106,6 @@ class HostState:
             addresses = [need.address]
             enough = self._is_free(need)
         if not enough:
-            self.taken = before
             return False
         self.taken |= set(addresses)
         choices = tuple(CardChoice(self.host.name, address) for address in addresses)
@@ -126,13 +122,3 @@ class HostState:
 def is_ready(card: Card) -> bool:
     """Whether a card can be passed through now, without a reboot of its host."""
     return card.mode is CardMode.PASSTHROUGH and card.passthrough_active
-
-
-def own_cards(host: Host, request: Request) -> frozenset[str]:
-    """Return the addresses of the whole cards that the machine's VM holds on this host."""
-    vm = request.vm
-    return frozenset(
-        card.address
-        for card in host.cards
-        if vm is not None and any(use.vm_id == vm.id and not use.profile for use in card.uses)
-    )

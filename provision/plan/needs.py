@@ -95,8 +95,9 @@ def _vgpu(name: str, count: int, hosts: Sequence[Host]) -> VgpuNeed | Unknown:
         for offer in host.profiles:
             if stem_of(offer.name) != stem:
                 continue
-            if profile := derive(offer.name, offer.framebuffer // 2**20, largest):
-                return VgpuNeed(profile, None, count)
+            derived = derive(offer.name, offer.framebuffer // 2**20, largest)
+            if derived is not None:
+                return VgpuNeed(derived, None, count)
     return Unknown("gpu-unknown", f"no vGPU profile is called {name}", _did_you_mean(name))
 
 

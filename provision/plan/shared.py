@@ -116,9 +116,7 @@ class SharedCards:
 
     def opens_a_card(self, need: VgpuNeed) -> bool:
         """Whether the host would put the next vGPU of this kind on an empty card."""
-        card = choose(
-            [self.loads[a] for a in self.cards_for(need)], need.profile, self.host.policy
-        )
+        card = choose([self.loads[a] for a in self.cards_for(need)], need.profile, self.host.policy)
         return card is None or not card.profiles
 
     def add(self, request: Request, need: VgpuNeed) -> bool:
@@ -140,29 +138,15 @@ class SharedCards:
                 return True
         return False
 
-    def _power_on_all(
-        self, queue: Iterable[Request], loads: Loads
-    ) -> tuple[Loads, Choices] | None:
+    def _power_on_all(self, queue: Iterable[Request], loads: Loads) -> tuple[Loads, Choices] | None:
         """Power machines on one after the other as the host would; None if it refuses one."""
         loads, chosen = dict(loads), {}
         for request in queue:
-            self._release(request, loads)
             choices = self._power_on(request, loads)
             if choices is None:
                 return None
             chosen[request.machine] = choices
         return loads, chosen
-
-    def _release(self, request: Request, loads: Loads) -> None:
-        """Take away what the machine's running VM holds: it is powered off before its turn."""
-        if request.vm is None:
-            return
-        for card in self.host.cards:
-            for use in card.uses:
-                if use.vm_id == request.vm.id and use.profile and card.address in loads:
-                    held = list(loads[card.address].profiles)
-                    held.remove(use.profile)
-                    loads[card.address] = replace(loads[card.address], profiles=tuple(held))
 
     def _power_on(self, request: Request, loads: Loads) -> tuple[CardChoice, ...] | None:
         need = _vgpus(request)
@@ -182,10 +166,10 @@ class SharedCards:
         """Whether the cards could hold all of the queue if *we* chose them.
 
         In sameSize mode each profile fills cards of its own, so whole cards are counted. Where
-        another mode or a VM that gives its cards back is in play, only trying can tell.
+        another mode is in play, only trying can tell.
         """
         modes = {load.vgpu_mode for load in self.base.values()}
-        if modes != {VgpuMode.SAME_SIZE} or any(request.vm for request in queue):
+        if modes != {VgpuMode.SAME_SIZE}:
             return True
         to_open = sum(self._cards_to_open(need, n) for need, n in _wanted(queue))
         return to_open <= sum(not load.profiles for load in self.base.values())
@@ -218,7 +202,6 @@ class SharedCards:
         yield (*openers, *(request for request in down if request.machine not in first))
         yield tuple(down)
         yield tuple(reversed(down))
-        yield tuple(sorted(down, key=lambda r: r.vm is None))
 
 
 def _vgpus(request: Request) -> VgpuNeed:

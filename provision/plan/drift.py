@@ -1,0 +1,176 @@
+"""What a VM is now against what its spec says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from provision.gpu.catalogue import stem_of
+from provision.plan.model import Change
+from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed
+from provision.plan.snapshot import STAMP_RESOLVED, STAMP_SPEC, GpuDevice, Power, Vm
+from provision.spec.model import GpuRequest, GroupRequest, Machine, VgpuRequest
+from provision.spec.units import Size
+
+_PCI_IDS = re.compile(
+    r"(?:0x)?(?P<vendor>[0-9a-f]{1,4}):(?:0x)?(?P<device>[0-9a-f]{1,4})", re.IGNORECASE
+)
+# Read from the VM itself; everything else that a spec has can only be known from the stamp.
+_SEEN_ON_THE_VM = frozenset({"lab", "group", "index", "cpus", "memory", "gpu"})
+
+LONGEST_VALUE = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The difference between a VM and its spec.
+
+    Attributes:
+        changes: What differs, sorted by path; empty where nothing does.
+        remade: Paths among them that only a new VM can bring, as the first boot has used them.
+        unfinished: What an earlier run did not get to, such as `powered off`.
+        gpus_missing: Whether the VM has no GPU yet but shall have one: it has never run.
+    """
+
+    changes: tuple[Change, ...] = ()
+    remade: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
+    gpus_missing: bool = False
+
+
+def drift(machine: Machine, vm: Vm, need: Need | None) -> Drift:
+    """Compare a VM with its spec.
+
+    Args:
+        machine: The machine as it shall be.
+        vm: The VM as it is.
+        need: The machine's GPU request, resolved; None where it has none or it is unknown.
+    """
+    visible = [*_sizes(machine, vm), *_gpus(machine, vm, need)]
+    stamped = _stamped(machine, vm)
+    if not visible and not stamped:
+        visible = _digest(machine, vm)
+    gpus_missing = machine.gpu is not None and not _own_kinds(vm)
+    unfinished = ["GPUs missing"] if gpus_missing else []
+    if vm.power is not Power.ON:
+        unfinished.append("powered off" if vm.power is Power.OFF else "suspended")
+    return Drift(
+        changes=tuple(sorted([*visible, *stamped], key=lambda change: change.path)),
+        remade=tuple(change.path for change in stamped),
+        unfinished=tuple(unfinished) if vm.power is not Power.ON else (),
+        gpus_missing=gpus_missing and vm.power is not Power.ON,
+    )
+
+
+def request_text(request: GpuRequest | None) -> str:
+    """Return a GPU request as a person reads it."""
+    if request is None:
+        return "none"
+    if isinstance(request, GroupRequest):
+        return request.group
+    if isinstance(request, VgpuRequest):
+        return _times(request.count, request.vgpu)
+    return _times(request.count, f"{request.passthrough} (passthrough)")
+
+
+def _times(count: int, text: str) -> str:
+    return text if count == 1 else f"{count} x {text}"
+
+
+def _sizes(machine: Machine, vm: Vm) -> list[Change]:
+    changes = []
+    if vm.cpus != machine.cpus:
+        changes.append(Change("cpus", str(vm.cpus), str(machine.cpus)))
+    if vm.memory // 2**20 != machine.memory.mib:
+        changes.append(Change("memory", str(Size(vm.memory)), str(machine.memory)))
+    return changes
+
+
+def _own_kinds(vm: Vm) -> list[GpuDevice]:
+    """Return the devices that vdl could have made; others are kept as they are."""
+    return [gpu for gpu in vm.gpus if gpu.kind != "other"]
+
+
+def _gpus(machine: Machine, vm: Vm, need: Need | None) -> list[Change]:
+    devices = _own_kinds(vm)
+    if (machine.gpu is not None and need is None) or _agree(machine.gpu, need, devices):
+        return []
+    counts = Counter(
+        gpu.value if gpu.kind != "passthrough" else f"{gpu.value} (passthrough)" for gpu in devices
+    )
+    now = ", ".join(_times(n, value) for value, n in sorted(counts.items())) or "none"
+    return [Change("gpu", now, request_text(machine.gpu))]
+
+
+def _agree(request: GpuRequest | None, need: Need | None, devices: list[GpuDevice]) -> bool:
+    """Whether the devices of a VM are what its spec asks for."""
+    grouped = any(gpu.kind == "group" or gpu.group_key is not None for gpu in devices)
+    if request is None:
+        return not devices
+    if isinstance(request, GroupRequest):
+        return grouped and all(gpu.value == request.group for gpu in devices)
+    if grouped:
+        return False
+    if isinstance(need, PinnedNeed):
+        return [(gpu.kind, gpu.value) for gpu in devices] == [("passthrough", need.address)]
+    if isinstance(need, VgpuNeed | ModelNeed):
+        return len(devices) == need.count and all(_is_one(gpu, need) for gpu in devices)
+    return True
+
+
+def _is_one(gpu: GpuDevice, need: VgpuNeed | ModelNeed) -> bool:
+    if isinstance(need, VgpuNeed):
+        return gpu.kind == "vgpu" and stem_of(gpu.value) == stem_of(need.profile.name)
+    return _is_model(gpu, need)
+
+
+def _is_model(gpu: GpuDevice, need: ModelNeed) -> bool:
+    """Whether a device may get a card of this model; it may allow other models too."""
+    if gpu.kind != "passthrough":
+        return False
+    pairs = (_PCI_IDS.fullmatch(text.strip()) for text in gpu.value.split(","))
+    return any(
+        int(ids["vendor"], 16) == need.model.vendor_id
+        and int(ids["device"], 16) in need.model.device_ids
+        for ids in pairs
+        if ids is not None
+    )
+
+
+def _stamped(machine: Machine, vm: Vm) -> list[Change]:
+    """Return what differs in what the VM was made from and can't be read from the VM."""
+    if vm.stamps.get(STAMP_SPEC) == machine.digest:
+        return []
+    old = _resolved(vm.stamps)
+    new = machine.model_dump(mode="json")
+    return [
+        Change(path, shorten(str(old[path])), shorten(str(new[path])))
+        for path in sorted((new.keys() & old.keys()) - _SEEN_ON_THE_VM)
+        if old[path] != new[path]
+    ]
+
+
+def _digest(machine: Machine, vm: Vm) -> list[Change]:
+    """Return the changed digest, where nothing tells what is behind it."""
+    old = vm.stamps.get(STAMP_SPEC, "")
+    return (
+        [] if old == machine.digest else [Change("spec", old[:12] or "none", machine.digest[:12])]
+    )
+
+
+def shorten(text: str) -> str:
+    """Return a value as one can read it in a line: a public key is longer than that."""
+    half = LONGEST_VALUE // 2
+    return text if len(text) <= LONGEST_VALUE else f"{text[:half]}…{text[-half:]}"
+
+
+def _resolved(stamps: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        value = json.loads(stamps.get(STAMP_RESOLVED, "{}"))
+    except json.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,308 @@
+"""From a lab and a snapshot of the world to a plan. No input, no output, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from provision.plan.drift import Drift, drift, request_text
+from provision.plan.fingerprint import fingerprint
+from provision.plan.model import (
+    Action,
+    ActionKind,
+    CardChoice,
+    Change,
+    Finding,
+    Plan,
+    Severity,
+)
+from provision.plan.names import counted, listed
+from provision.plan.needs import Need, Unknown, resolve
+from provision.plan.ownership import Ownership, ownership
+from provision.plan.placement import Outcome, Placed, Problem, configured_memory, place
+from provision.plan.preflight import (
+    find_datastore,
+    find_network,
+    find_template,
+    hosts_in_trouble,
+    preflight,
+)
+from provision.plan.refusals import Reach
+from provision.plan.request import Request
+from provision.plan.settings import derived_settings
+from provision.plan.snapshot import Card, Power, Snapshot, Vm
+from provision.plan.unplaced import Advisor
+from provision.plan.world import without
+from provision.spec.model import GpuRequest, Lab, Machine
+
+CHANGING = frozenset({ActionKind.UPDATE, ActionKind.REPLACE})
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What is to be done to a machine, before a host is found for it."""
+
+    machine: Machine
+    kind: ActionKind
+    reason: str
+    need: Need | None = None
+    vm: Vm | None = None
+    changes: tuple[Change, ...] = ()
+    movable: bool = True
+
+
+def plan(lab: Lab, snapshot: Snapshot, *, allow_shrink: bool = False) -> Plan:
+    """Return what must be done to make the world what the lab file says.
+
+    Args:
+        lab: The lab.
+        snapshot: The world.
+        allow_shrink: Whether the user has confirmed that machines which the file no longer has
+            are to be deleted; otherwise they block the plan.
+    """
+    return _Planner(lab, snapshot).plan(allow_shrink=allow_shrink)
+
+
+class _Planner:
+    def __init__(self, lab: Lab, snapshot: Snapshot) -> None:
+        self.lab, self.snapshot = lab, snapshot
+        self.machines = lab.resolve()
+        self.owned: Ownership = ownership(lab, self.machines, snapshot)
+        self.needs, self.unknown = _resolve_all(self.machines, snapshot)
+        self.drafts = tuple(self._draft(machine) for machine in self.machines)
+        self.template = find_template(lab, snapshot)
+        self.datastore = find_datastore(lab, snapshot)
+        self.network = find_network(lab, snapshot)
+
+    def plan(self, *, allow_shrink: bool) -> Plan:
+        problem = self._problem()
+        outcome = place(problem)
+        findings = [
+            *self.owned.findings,
+            *self.unknown,
+            *preflight(self.lab, self.snapshot, self._made(), self.needs),
+            *Advisor(problem, outcome, self.snapshot, self._settled()).findings(),
+            *self._shrink(allow_shrink=allow_shrink),
+            *self._restarts(),
+            *hosts_in_trouble(self.snapshot.hosts, self._hosts_in_use()),
+            *self._questions(),
+        ]
+        return Plan(
+            lab=self.lab.lab,
+            fingerprint=fingerprint(self.lab, self.snapshot),
+            actions=tuple(self._actions(outcome)),
+            findings=tuple(sorted(findings, key=lambda f: (f.severity, f.code, f.subject))),
+            template_id=self.template.id if self.template else None,
+            network_id=self.network.id if self.network else None,
+        )
+
+    def _draft(self, machine: Machine) -> _Draft:
+        vm, need = self.owned.vms.get(machine.name), self.needs[machine.name]
+        if machine.name in self.owned.unclear:
+            reason = "left alone: nobody can tell which VM it is"
+            return _Draft(machine, ActionKind.NONE, reason, vm=vm)
+        if vm is None:
+            return _Draft(machine, ActionKind.CREATE, _what(machine), need)
+        found = drift(machine, vm, need)
+        if not found.changes and not found.unfinished:
+            return _Draft(machine, ActionKind.NONE, "as the lab file says", need, vm)
+        kind = ActionKind.REPLACE if found.remade else ActionKind.UPDATE
+        movable = kind is ActionKind.REPLACE or found.gpus_missing
+        return _Draft(machine, kind, _reason(found), need, vm, found.changes, movable)
+
+    def _problem(self) -> Problem:
+        """Return what placement must solve: every machine that will be powered on."""
+        leaving = [d.vm for d in self.drafts if d.vm and d.kind in CHANGING]
+        leaving += self.owned.surplus
+        gone = {vm.id for vm in leaving}
+        staying = (vm for vm in self.snapshot.vms if vm.id not in gone)
+        return Problem(
+            requests=tuple(self._requests()),
+            hosts=without(self.snapshot.hosts, leaving),
+            configured=configured_memory(staying),
+            reach=Reach(self.datastore, self.network),
+        )
+
+    def _requests(self) -> Iterator[Request]:
+        for draft in self.drafts:
+            known = draft.machine.gpu is None or draft.need is not None
+            if draft.kind is not ActionKind.NONE and known:
+                yield _request(draft)
+
+    def _settled(self) -> tuple[Request, ...]:
+        """Return the running machines that stay as they are, as if they were placed anew."""
+        return tuple(
+            _request(draft)
+            for draft in self.drafts
+            if draft.kind is ActionKind.NONE and draft.vm and draft.need
+        )
+
+    def _made(self) -> tuple[Machine, ...]:
+        made = (ActionKind.CREATE, ActionKind.REPLACE)
+        return tuple(draft.machine for draft in self.drafts if draft.kind in made)
+
+    def _actions(self, outcome: Outcome) -> Iterator[Action]:
+        """Yield the actions in the order in which apply starts them and powers machines on."""
+        for vm in self.owned.surplus:
+            reason = "the lab file has no such machine any more"
+            yield Action(ActionKind.DESTROY, vm.machine or vm.name, reason, vm=vm)
+        drafts = {draft.machine.name: draft for draft in self.drafts}
+        for placed in outcome.placed:
+            yield self._placed(drafts.pop(placed.request.machine), placed)
+        holdings = _holdings(self.snapshot)
+        for draft in drafts.values():
+            if draft.kind is not ActionKind.NONE:
+                yield self._action(draft)
+        for draft in drafts.values():
+            if draft.kind is ActionKind.NONE:
+                yield self._unchanged(draft, holdings)
+
+    def _action(self, draft: _Draft) -> Action:
+        return Action(
+            kind=draft.kind,
+            machine=draft.machine.name,
+            reason=draft.reason,
+            spec=draft.machine,
+            vm=draft.vm,
+            datastore_id=self.datastore.id if self.datastore else None,
+            changes=draft.changes,
+        )
+
+    def _placed(self, draft: _Draft, placed: Placed) -> Action:
+        action = replace(
+            self._action(draft),
+            host=placed.host.name,
+            host_id=placed.host.id,
+            cards=placed.cards,
+            settings=derived_settings(_physical(placed)),
+        )
+        if draft.vm is None or placed.host.id == draft.vm.host_id:
+            return action
+        if draft.kind is ActionKind.UPDATE:
+            reason = f"{draft.reason}; its host has no room, so it is made again on another"
+            return replace(action, kind=ActionKind.REPLACE, reason=reason)
+        return action
+
+    def _unchanged(self, draft: _Draft, holdings: Mapping[str, list[CardChoice]]) -> Action:
+        host = next((h for h in self.snapshot.hosts if draft.vm and h.id == draft.vm.host_id), None)
+        return replace(
+            self._action(draft),
+            host=host.name if host else None,
+            host_id=host.id if host else None,
+            cards=tuple(holdings.get(draft.vm.id, ())) if draft.vm else (),
+        )
+
+    def _shrink(self, *, allow_shrink: bool) -> Iterator[Finding]:
+        surplus = self.owned.surplus
+        if surplus and not allow_shrink:
+            names = listed(vm.machine or vm.name for vm in surplus)
+            message = f"{counted(len(surplus), 'VM')} would be deleted with their disks: {names}"
+            fix = "if that is meant, confirm it with --allow-shrink; else correct the lab file"
+            yield Finding(Severity.ERROR, "shrink", self.lab.lab, message, fix)
+
+    def _restarts(self) -> Iterator[Finding]:
+        for kind, what in (
+            (ActionKind.UPDATE, "shut down, changed and started again"),
+            (ActionKind.REPLACE, "deleted with their disks and made again"),
+        ):
+            running = [
+                draft.machine.name
+                for draft in self.drafts
+                if draft.kind is kind and draft.vm and draft.vm.power is Power.ON
+            ]
+            if running:
+                message = f"{counted(len(running), 'running machine')} will be {what}: "
+                fix = "wait until what runs in them has ended, or undo the change in the lab file"
+                yield Finding(
+                    Severity.WARNING, "drift-restart", self.lab.lab, message + listed(running), fix
+                )
+
+    def _questions(self) -> Iterator[Finding]:
+        for draft in self.drafts:
+            if draft.vm and draft.vm.question:
+                message = f"{draft.vm.path} waits for an answer: {draft.vm.question}"
+                fix = "answer it in vCenter"
+                yield Finding(Severity.WARNING, "vm-question", draft.machine.name, message, fix)
+
+    def _hosts_in_use(self) -> frozenset[str]:
+        return frozenset(vm.host_id for vm in self.owned.vms.values() if vm.host_id)
+
+
+def _resolve_all(
+    machines: Sequence[Machine], snapshot: Snapshot
+) -> tuple[dict[str, Need | None], list[Finding]]:
+    """Return the need of each machine, and a finding per group that asks for the unknown."""
+    resolved: dict[GpuRequest, Need | Unknown] = {}
+    needs: dict[str, Need | None] = {}
+    findings: dict[str, Finding] = {}
+    for machine in machines:
+        needs[machine.name] = None
+        if machine.gpu is None:
+            continue
+        if machine.gpu not in resolved:
+            resolved[machine.gpu] = resolve(machine.gpu, snapshot.hosts)
+        found = resolved[machine.gpu]
+        if isinstance(found, Unknown):
+            subject = f"{machine.lab}-{machine.group}"
+            findings[subject] = Finding(
+                Severity.ERROR, found.code, subject, found.message, found.fix
+            )
+        else:
+            needs[machine.name] = found
+    return needs, list(findings.values())
+
+
+def _what(machine: Machine) -> str:
+    parts = [f"{machine.cpus} CPUs", str(machine.memory), f"{machine.disk} disk"]
+    if machine.gpu is not None:
+        parts.append(request_text(machine.gpu))
+    return f"from {machine.template}: {', '.join(parts)}"
+
+
+def _reason(found: Drift) -> str:
+    parts = []
+    if found.unfinished:
+        parts.append(f"unfinished: {', '.join(found.unfinished)}")
+    if found.remade:
+        parts.append(
+            f"{listed(found.remade)}: used by the first boot, so only a new VM can have it"
+        )
+    elif found.changes and not found.gpus_missing:
+        parts.append(f"{listed(c.path for c in found.changes)}: needs a power cycle")
+    return "; ".join(parts)
+
+
+def _request(draft: _Draft) -> Request:
+    machine = draft.machine
+    return Request(
+        machine=machine.name,
+        group=machine.group,
+        cpus=machine.cpus,
+        memory=machine.memory,
+        need=draft.need,
+        home=draft.vm.host_id if draft.vm else None,
+        movable=draft.vm is None or draft.movable,
+    )
+
+
+def _physical(placed: Placed) -> list[Card]:
+    """Return the physical card behind each GPU device of a machine.
+
+    The cards of a device group may not be known; then all cards of the host are taken, which
+    makes the MMIO space larger than needed and never too small.
+    """
+    cards = {card.address: card for card in placed.host.cards}
+    if placed.request.need is not None and not placed.cards:
+        return list(cards.values())
+    return [cards[choice.address] for choice in placed.cards]
+
+
+def _holdings(snapshot: Snapshot) -> dict[str, list[CardChoice]]:
+    """Return the cards that each VM holds now, by the VM's id."""
+    held: dict[str, list[CardChoice]] = {}
+    for host in snapshot.hosts:
+        for card in host.cards:
+            for use in card.uses:
+                choice = CardChoice(host.name, card.address, use.profile)
+                held.setdefault(use.vm_id, []).append(choice)
+    return held

@@ -1,0 +1,284 @@
+"""What would make a machine fit: small changes, each tried by placing everything again.
+
+Nothing is proposed that was not found to work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from provision.gpu.types import AssignmentPolicy, CardMode
+from provision.plan.names import listed
+from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed, model_of
+from provision.plan.placement import Outcome, Problem, place
+from provision.plan.refusals import Refused, unusable
+from provision.plan.request import Request
+from provision.plan.shared import could_hold
+from provision.plan.snapshot import Card, Connection, Host, Vm
+from provision.plan.world import without
+from provision.spec.units import Size
+
+# How much work the trials of one plan may cost, in machines and hosts looked at. An answer
+# that comes in seconds is worth more than the tenth proposal.
+WORK = 400_000
+FEWEST_TRIALS, MOST_TRIALS = 4, 80
+SHOWN = 3
+HOSTS_CHANGED = 4
+MORE_CARDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+SMALLER_PROFILES = 4
+HALVINGS = 5
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Machines of one kind that found no host.
+
+    Attributes:
+        requests: The machines.
+        refusals: Each host's reason.
+        total: How many machines their group wants placed.
+    """
+
+    requests: tuple[Request, ...]
+    refusals: Sequence[tuple[Host, Refused]]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _HostChange:
+    """A change to single hosts. `apply` returns None where it does not concern the host."""
+
+    codes: frozenset[str]
+    text: str
+    apply: Callable[[Host, Need | None], Host | None]
+
+
+class Remedies:
+    """Tries changes to a world in which something does not fit.
+
+    Args:
+        problem: What placement was asked.
+        outcome: What it answered.
+        vms: Every VM, to power some of them off in thought.
+        settled: The lab's running machines that the plan leaves alone.
+    """
+
+    def __init__(
+        self, problem: Problem, outcome: Outcome, vms: Sequence[Vm], settled: tuple[Request, ...]
+    ) -> None:
+        self.problem, self.outcome, self.settled = problem, outcome, settled
+        self.vms = {vm.id: vm for vm in vms}
+        size = len(problem.requests) + len(problem.hosts) + 1
+        self.trials = min(MOST_TRIALS, max(FEWEST_TRIALS, WORK // size))
+
+    def for_case(self, case: Case) -> str:
+        """Return up to three changes that each make all of the case's machines fit.
+
+        The last one, where there is room for some of them, is to ask for fewer.
+        """
+        found: list[str] = []
+        for proposals in (
+            self._changed_hosts(case),
+            self._restarts(case),
+            self._less_memory(case),
+            self._smaller_profile(case),
+            self._more_cards(case),
+        ):
+            if len(found) < SHOWN and (text := next(proposals, None)) is not None:
+                found.append(text)
+        placed = case.total - sum(r.group == case.requests[0].group for r in self.outcome.unplaced)
+        group = case.requests[0].group
+        if placed and case.total > 1:
+            found.append(f"lower the count of {group} by {case.total - placed}")
+        if not found:
+            found.append(f"ask for other GPUs in {group}; `vdl gpus` shows what is free")
+        return "; or ".join(found)
+
+    def _works(self, case: Case, changed: Problem) -> bool:
+        """Whether the changed world has room for the case, and for no machine less."""
+        if self.trials <= 0:
+            return False
+        self.trials -= 1
+        names = {request.machine for request in case.requests}
+        left = {request.machine for request in place(changed).unplaced}
+        before = {request.machine for request in self.outcome.unplaced}
+        return not left & names and left <= before
+
+    def _with_hosts(self, hosts: dict[str, Host]) -> Problem:
+        changed = tuple(hosts.get(host.id, host) for host in self.problem.hosts)
+        return replace(self.problem, hosts=changed)
+
+    def _changed_hosts(self, case: Case) -> Iterator[str]:
+        need = case.requests[0].need
+        for change in HOST_CHANGES:
+            hosts: dict[str, Host] = {}
+            for host, refused in case.refusals:
+                mine = next(h for h in self.problem.hosts if h.id == host.id)
+                better = change.apply(mine, need) if refused.code in change.codes else None
+                if better is None:
+                    continue
+                hosts[host.id] = better
+                if self._works(case, self._with_hosts(hosts)):
+                    names = listed(host.name for host in hosts.values())
+                    yield change.text.format(hosts=names)
+                    break
+                if len(hosts) == HOSTS_CHANGED:
+                    break
+
+    def _restarts(self, case: Case) -> Iterator[str]:
+        """Propose to power the lab's own machines off, so that all can start in a better order."""
+        codes = {"gpu-profile-locked", "gpu-capacity", "mig-geometry"}
+        for host, refused in case.refusals:
+            mine = [request for request in self.settled if request.home == host.id]
+            if refused.code not in codes or not mine:
+                continue
+            names = {request.machine for request in mine}
+            vms = [vm for vm in self.vms.values() if vm.machine in names]
+            emptied = replace(
+                self.problem,
+                requests=(*self.problem.requests, *(replace(r, movable=False) for r in mine)),
+                hosts=without(self.problem.hosts, vms),
+            )
+            text = f"power off {listed(sorted(names))} and plan again"
+            if self._works(case, emptied):
+                yield f"{text}: in another order everything fits {host.name}"
+            hosts = tuple((_consolidate(h) or h) if h.id == host.id else h for h in emptied.hosts)
+            if hosts != emptied.hosts and self._works(case, replace(emptied, hosts=hosts)):
+                yield f"switch {host.name} to consolidation, {text}"
+
+    def _less_memory(self, case: Case) -> Iterator[str]:
+        short = [h.id for h, refused in case.refusals if refused.code == "memory-reservation"]
+        room = max((self.outcome.states[host_id].reservable for host_id in short), default=0)
+        group, memory = case.requests[0].group, room // GIB * GIB
+        for _ in range(HALVINGS):
+            if memory < GIB:
+                return
+            if self._works(case, self._with_requests(group, memory=memory)):
+                yield f"lower the memory of {group} to {Size(memory)}"
+            memory = memory // 2 // GIB * GIB
+
+    def _with_requests(
+        self, group: str, memory: int | None = None, need: Need | None = None
+    ) -> Problem:
+        requests = tuple(
+            replace(r, memory=memory or r.memory, need=need or r.need) if r.group == group else r
+            for r in self.problem.requests
+        )
+        return replace(self.problem, requests=requests)
+
+    def _smaller_profile(self, case: Case) -> Iterator[str]:
+        need = case.requests[0].need
+        if not isinstance(need, VgpuNeed) or need.model is None or need.group:
+            return
+        smaller = [
+            profile
+            for profile in need.model.profiles
+            if profile.mig is need.profile.mig
+            and profile.framebuffer_mib < need.profile.framebuffer_mib
+        ]
+        smaller.sort(key=lambda profile: (-profile.framebuffer_mib, profile.name))
+        for profile in smaller[:SMALLER_PROFILES]:
+            less = replace(need, profile=profile)
+            if self._works(case, self._with_requests(case.requests[0].group, need=less)):
+                yield f"take profile {profile.name}"
+
+    def _more_cards(self, case: Case) -> Iterator[str]:
+        need = case.requests[0].need
+        if not isinstance(need, VgpuNeed | ModelNeed) or need.model is None:
+            return
+        found = self._host_for_cards(need)
+        if found is None:
+            return
+        host, card = found
+        for count in MORE_CARDS:
+            new = tuple(
+                replace(card, address=f"ffff:{slot:02x}:00.0", uses=()) for slot in range(count)
+            )
+            larger = replace(host, cards=(*host.cards, *new))
+            if self._works(case, self._with_hosts({host.id: larger})):
+                yield f"add {count} more {need.model.key} to {host.name}"
+
+    def _host_for_cards(self, need: VgpuNeed | ModelNeed) -> tuple[Host, Card] | None:
+        """Return the host with the most memory left that has such a card in the right mode."""
+        mode = CardMode.SHARED if isinstance(need, VgpuNeed) else CardMode.PASSTHROUGH
+        states = sorted(self.outcome.states.values(), key=lambda s: (-s.reservable, s.rank))
+        for state in states:
+            if unusable(state.host, self.outcome.reach) is None:
+                for card in state.host.cards:
+                    if card.mode is mode and model_of(card) is need.model:
+                        return state.host, replace(card, passthrough_active=True)
+        return None
+
+
+def _consolidate(host: Host, _need: Need | None = None) -> Host | None:
+    if host.policy is AssignmentPolicy.CONSOLIDATION:
+        return None
+    return replace(host, policy=AssignmentPolicy.CONSOLIDATION)
+
+
+def _reboot(host: Host, _need: Need | None) -> Host | None:
+    if all(card.passthrough_active for card in host.cards):
+        return None
+    return replace(host, cards=tuple(replace(card, passthrough_active=True) for card in host.cards))
+
+
+def _share(host: Host, need: Need | None) -> Host | None:
+    """Return the host in shared direct mode, the cards that have the profile shared."""
+    if not isinstance(need, VgpuNeed):
+        return None
+    cards = tuple(
+        replace(card, mode=CardMode.SHARED) if could_hold(card, need) and not card.uses else card
+        for card in host.cards
+    )
+    return replace(host, shared_direct=True, cards=cards)
+
+
+def _pass_through(host: Host, need: Need | None) -> Host | None:
+    if not isinstance(need, ModelNeed | PinnedNeed):
+        return None
+    return replace(host, cards=tuple(_passed_through(card, need) for card in host.cards))
+
+
+def _passed_through(card: Card, need: ModelNeed | PinnedNeed) -> Card:
+    if isinstance(need, PinnedNeed):
+        wanted = card.address == need.address
+    else:
+        wanted = model_of(card) is need.model
+    if not wanted or card.uses:
+        return card
+    return replace(card, mode=CardMode.PASSTHROUGH, passthrough_active=True)
+
+
+def _bring_back(host: Host, _need: Need | None) -> Host | None:
+    return replace(host, connection=Connection.CONNECTED, in_maintenance=False)
+
+
+HOST_CHANGES = (
+    _HostChange(
+        frozenset({"gpu-profile-locked", "gpu-capacity"}),
+        "switch {hosts} to consolidation",
+        _consolidate,
+    ),
+    _HostChange(
+        frozenset({"passthrough-inactive"}),
+        "reboot {hosts}, so that its passthrough setting becomes active",
+        _reboot,
+    ),
+    _HostChange(
+        frozenset({"graphics-mode"}),
+        "set {hosts} to shared direct with `vdl host prepare`",
+        _share,
+    ),
+    _HostChange(
+        frozenset({"passthrough-inactive"}),
+        "set the cards of {hosts} to passthrough with `vdl host prepare`",
+        _pass_through,
+    ),
+    _HostChange(
+        frozenset({"host-unavailable"}),
+        "connect {hosts} and take it out of maintenance mode",
+        _bring_back,
+    ),
+)
