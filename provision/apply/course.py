@@ -12,6 +12,7 @@ from provision.apply.steps import Job, Report
 from provision.errors import VdlError
 from provision.plan.identity import instance_uuid
 from provision.plan.model import Action, ActionKind, Plan
+from provision.spec.model import Lab
 from provision.vsphere.port import GuestReport
 
 
@@ -43,9 +44,9 @@ class Course:
             course.outcome = Outcome.UNCHANGED
         return course
 
-    def job(self, plan: Plan, seconds: float) -> Job:
+    def job(self, plan: Plan, lab: Lab | None, seconds: float) -> Job:
         """Return the next step as a job."""
-        return Job(plan, self.action, self.steps[0], self.uuid, self.vm_id, seconds)
+        return Job(lab, plan, self.action, self.steps[0], self.uuid, self.vm_id, seconds)
 
     def start(self) -> None:
         """Record that the next step is under way."""

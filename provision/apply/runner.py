@@ -73,14 +73,23 @@ def apply(
         NoConnection: vCenter could not be read; nothing was changed.
     """
     fresh, snapshot = check_fresh(plan, lab, port, replan)
-    return Runner(fresh, port, snapshot.vcenter.instance_uuid, options or Options()).run()
+    uuid = snapshot.vcenter.instance_uuid
+    return Runner(fresh, port, uuid, options or Options(), lab=lab).run()
 
 
 class Runner:
     """One run of a plan that is known to be fresh."""
 
-    def __init__(self, plan: Plan, port: Port, vcenter_uuid: str, options: Options) -> None:
-        self._plan, self._port, self._options = plan, port, options
+    def __init__(
+        self,
+        plan: Plan,
+        port: Port,
+        vcenter_uuid: str,
+        options: Options,
+        *,
+        lab: Lab | None = None,
+    ) -> None:
+        self._plan, self._port, self._options, self._lab = plan, port, options, lab
         self._courses = {a.machine: Course.of(plan, a, vcenter_uuid) for a in plan.actions}
         self._turnstile = Turnstile(plan.actions)
         # Who gives cards back goes first; then who comes first in the plan, so that what has
@@ -147,7 +156,8 @@ class Runner:
             course.start()
             self._running[machine] = step
             self._tell(machine, step, Phase.STARTED)
-            workers.submit(course.job(self._plan, self._options.deadlines.of(step)))
+            seconds = self._options.deadlines.of(step)
+            workers.submit(course.job(self._plan, self._lab, seconds))
 
     def _take(self, message: tuple[Job, Report | BaseException] | None) -> None:
         if message is None:  # only a wake-up: a stop was requested

@@ -11,11 +11,16 @@ from provision.deadline import Deadline
 from provision.errors import VdlError
 from provision.plan.model import Action, Plan
 from provision.plan.snapshot import Power, Vm
+from provision.spec.model import Lab
 from provision.vsphere.port import ActionFailed, GuestReport, OutcomeUnknown, Port
 
 # vCenter's faults for a name that is taken: with our instance UUID behind it, another run of
 # the same lab was faster; any other fault of a clone leaves at most a partial VM of our own.
 NAME_TAKEN = frozenset({"DuplicateName", "AlreadyExists", "FileAlreadyExists"})
+
+# Seconds between two looks at a machine that another run is making.
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 10.0
 
 AGAIN = "run the same command again"
 
@@ -24,6 +29,7 @@ AGAIN = "run the same command again"
 class Job:
     """One step to carry out. `vm_id` is empty until there is a VM; `seconds` is its deadline."""
 
+    lab: Lab | None
     plan: Plan
     action: Action
     step: Step
@@ -122,24 +128,38 @@ def _clone(port: Port, job: Job, deadline: Deadline) -> Report:
         return Report(vm_id=port.clone(job.plan, job.action, deadline), created=True)
     except ActionFailed as error:
         vm = _ours(port, job)
+        if error.fault in NAME_TAKEN and (vm or _in_the_making(port, job)):
+            return Report(vm_id=vm.id if vm else "", follow=True, note="another run is making it")
         if vm is None:
             raise
-        if error.fault in NAME_TAKEN:
-            return Report(vm_id=vm.id, follow=True, note="another run is making it")
         return Report(vm_id=vm.id, created=True, error=_explained(error, job, vm))
+
+
+def _in_the_making(port: Port, job: Job) -> bool:
+    """Whether a VM of the machine's name is being cloned, or has just been.
+
+    While vCenter clones a VM it shows the name, but neither instance UUID nor stamps. A
+    stranger's finished VM has an instance UUID of its own.
+    """
+    if job.lab is None:
+        return False
+    named = (vm for vm in port.snapshot(job.lab).vms if vm.name == job.action.machine)
+    return any(vm.instance_uuid in {"", job.uuid} for vm in named)
 
 
 def _follow(port: Port, job: Job, deadline: Deadline) -> Report:
     """Watch another run make the machine. Its tasks belong to another session, so poll."""
-    while (vm := _ours(port, job)) is not None and vm.power is not Power.ON:
+    pause = FIRST_PAUSE
+    while (vm := _ours(port, job)) is None or vm.power is not Power.ON:
+        if vm is None and not _in_the_making(port, job):
+            raise ActionFailed("another run made this machine and removed it again", fix=AGAIN)
         if deadline.passed:
             raise ActionFailed(
                 "another run began this machine and did not finish it",
                 fix=f"if no other run is at work, {AGAIN}",
             )
-        time.sleep(min(2.0, job.seconds / 20))
-    if vm is None:
-        raise ActionFailed("another run made this machine and removed it again", fix=AGAIN)
+        time.sleep(min(pause, deadline.left))
+        pause = min(2 * pause, LONGEST_PAUSE)
     return Report(vm_id=vm.id, guest=port.wait_for_guest(vm.id, deadline), note="by another run")
 
 

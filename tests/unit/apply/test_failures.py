@@ -197,3 +197,24 @@ def test_a_stranger_with_our_instance_uuid_is_left_alone(site: Site) -> None:
     assert "DC0/vm/theirs" in machine.error.text()
     assert machine.vm_id is None
     assert site.vcenter.calls == []
+
+
+def test_a_clone_that_another_run_has_only_begun_is_watched_too(site: Site) -> None:
+    """Such a VM shows its name, but neither instance UUID nor stamps."""
+    site.add_vm("cpu-1", instance_uuid="", stamps={}, power=Power.OFF)
+
+    def finish_it(event: Event) -> None:
+        if event.step is Step.FOLLOW and event.phase == "started":
+            site.add_vm("cpu-1")
+
+    site.react = finish_it
+    machine = site.one(site.run(site.create("cpu-1")), "cpu-1")
+    assert (machine.outcome, machine.vm_id) == (Outcome.DONE, "vm-vroom-cpu-1")
+
+
+def test_a_stranger_that_has_taken_the_name_is_a_failure(site: Site) -> None:
+    site.add_vm("cpu-1", instance_uuid="theirs", stamps={})
+    machine = site.one(site.run(site.create("cpu-1")), "cpu-1")
+    assert (machine.outcome, machine.step, machine.vm_id) == (Outcome.FAILED, Step.CLONE, None)
+    assert machine.error.fault == "DuplicateName"
+    assert [vm.instance_uuid for vm in site.vcenter.vms.values()] == ["theirs"]
