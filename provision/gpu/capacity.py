@@ -132,6 +132,7 @@ def _rank(card: CardLoad, policy: AssignmentPolicy) -> int:
 
 
 def _same_size(card: CardLoad, profile: Profile) -> Refusal | None:
+    """The first vGPU locks the card to its profile until it is empty (Denneman, 2026-02-17)."""
     held = card.profiles
     if held and held[0] != profile.name and stem_of(held[0]) != stem_of(profile.name):
         return Refusal.PROFILE_LOCKED

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, Le
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -15,8 +14,6 @@ from provision.spec.document import Document, Path, dotted, short
 from provision.spec.model import GPU_KINDS, Lab
 from provision.spec.problems import Problem
 
-# What pydantic adds to locations: the tag of a GPU request, and that a mapping's key is meant.
-_MARKS = {"[key]", *(f"<{kind}>" for kind in GPU_KINDS)}
 _KINDS = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -44,8 +41,7 @@ def translate(error: ValidationError, document: Document) -> Iterator[Problem]:
             case "literal_error":
                 yield _not_a_choice(path, detail, document)
             case _:
-                named = "[key]" in detail["loc"]
-                yield _problem(path, _words(detail, path), document, key=named)
+                yield _problem(path, _words(detail, path), document, key=_is_name(detail))
 
 
 def _problem(
@@ -63,8 +59,19 @@ def _problem(
 
 
 def _path(detail: ErrorDetails) -> Path:
-    """Return where in the document an error is: its location without pydantic's own marks."""
-    return tuple(part for part in detail["loc"] if part not in _MARKS)
+    """Return where in the document an error is: its location without pydantic's own marks.
+
+    Those are the tag of a GPU request behind `gpu`, and `[key]` where a group's name is meant.
+    """
+    location = detail["loc"]
+    if location[:1] == ("machines",) and location[2:3] == ("gpu",):
+        return location[:3] + location[4:]
+    return location[:2] if _is_name(detail) else location
+
+
+def _is_name(detail: ErrorDetails) -> bool:
+    """Whether a group's name is wrong, and not what it stands for."""
+    return detail["loc"][2:] == ("[key]",) and detail["type"] != "extra_forbidden"
 
 
 def _unknown_key(path: Path, document: Document) -> Problem:
@@ -188,12 +195,12 @@ def _literals(annotation: Any) -> tuple[str, ...]:
 def _bounds(annotation: Any) -> tuple[int, int]:
     """Return the least and the greatest value of a bounded number."""
     marks = list(_marks(annotation))
-    least = next(mark.ge for mark in marks if isinstance(mark, Ge))
-    most = next(mark.le for mark in marks if isinstance(mark, Le))
-    return least, most  # type: ignore[return-value]  # annotated_types compares anything
+    least = next(mark.ge for mark in marks if hasattr(mark, "ge"))
+    most = next(mark.le for mark in marks if hasattr(mark, "le"))
+    return least, most
 
 
-def _marks(annotation: Any) -> Iterator[object]:
+def _marks(annotation: Any) -> Iterator[Any]:
     if isinstance(annotation, FieldInfo):
         yield from annotation.metadata
     for argument in get_args(annotation):
