@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from payload.measurement import Learning, Measurement
-from payload.settings import Settings
+from payload.settings import DIGITS, SYNTHETIC, Settings
 
 VERSION = 1
 KIND = "vdl-result"
@@ -68,9 +68,7 @@ def build(record: Record) -> Json:
         "classes": settings.classes,
         "parameters": record.parameters,
         "flops_per_image": record.flops,
-        "data": {"source": None, "path": None, "examples": None, "test_examples": None}
-        | {"sha256": {}}
-        | record.data,
+        "data": _data(record),
         "seed": settings.seed,
         "started": record.started.isoformat(timespec="milliseconds"),
         "finished": None if finished is None else finished.isoformat(timespec="milliseconds"),
@@ -81,6 +79,17 @@ def build(record: Record) -> Json:
         "valid": not record.reasons,
         "reasons": record.reasons,
     }
+
+
+def _data(record: Record) -> Json:
+    asked = record.settings.data
+    return {
+        "source": asked if asked in {SYNTHETIC, DIGITS} else None,
+        "path": None if asked in {SYNTHETIC, DIGITS} else asked,
+        "examples": None,
+        "test_examples": None,
+        "sha256": {},
+    } | record.data
 
 
 def _throughput(measured: Measurement, summary: Json | None) -> Json:

@@ -115,7 +115,7 @@ class Observer:
             "model": info.get("model name"),
             "flags": [flag for flag in CPU_FLAGS if flag in present],
             "vcpus": os.cpu_count(),
-            "usable": len(os.sched_getaffinity(0)),
+            "usable": _usable_cpus(),
         }
 
     def _cpuinfo(self) -> dict[str, str]:
@@ -173,3 +173,9 @@ class Observer:
             return (self._root / path).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
+
+
+def _usable_cpus() -> int | None:
+    """Return the CPUs that this process may run on, which a pinned process has fewer of."""
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return os.cpu_count() if affinity is None else len(affinity(0))

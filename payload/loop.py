@@ -163,8 +163,7 @@ class Loop:
         for number in range(1, epochs + 1):
             seconds = self._epoch(f"epoch {number}")
             accuracy = self._trainer.accuracy()
-            loss = self._record.loss_last
-            into.epochs.append(Epoch(math.nan if loss is None else loss, accuracy, seconds))
+            into.epochs.append(Epoch(self._record.loss_last, accuracy, seconds))
             if target_accuracy is not None and accuracy >= target_accuracy:
                 into.time_to_accuracy_seconds = sum(epoch.seconds for epoch in into.epochs)
                 return

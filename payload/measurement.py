@@ -37,7 +37,7 @@ class Measurement:
 class Epoch:
     """One pass over the training images: the last loss, test accuracy 0 to 1, training seconds."""
 
-    loss: float
+    loss: float | None
     accuracy: float
     seconds: float
 

@@ -61,9 +61,9 @@ def _train(settings: Settings, record: Record, stop: StopRequest, progress: Prog
     try:
         from payload import session  # noqa: PLC0415 takes seconds
         from payload.loop import Surroundings  # noqa: PLC0415 imports NumPy
-    except ModuleNotFoundError as missing:
+    except ImportError as missing:
         raise EngineMissing(
-            f"{missing.name} is not installed for this Python", fix="pip install tensorflow"
+            f"TensorFlow can't be loaded by this Python: {missing}", fix="pip install tensorflow"
         ) from missing
     stop.check()
     progress.say(f"preparing {settings.model}, {settings.data} data")

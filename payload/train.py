@@ -26,6 +26,8 @@ TEST_BATCH = 256
 
 _NODE = re.compile(r"\{\{.*?\}\}")
 """The name that TensorFlow gives to a node of its graph; it tells a reader nothing."""
+_FRAME = re.compile(r"Graph execution error|Detected at node|\s+File |\d+ root error")
+"""What stands before the cause in an error of a compiled step: where the step was written."""
 _NO_MEMORY = re.compile(r"out[ _]of[ _]memory|ALLOC_FAILED", re.IGNORECASE)
 
 
@@ -226,7 +228,8 @@ def classified(error: tf.errors.OpError) -> PayloadError:
 
     CUDA's and cuDNN's lack of memory comes as an `InternalError`, and is told by its text.
     """
-    text = _NODE.sub("", str(error.message)).strip().partition("\n")[0]
+    lines = _NODE.sub("", str(error.message)).splitlines()
+    text = next((line.strip() for line in lines if line.strip() and not _FRAME.match(line)), "")
     if isinstance(error, tf.errors.ResourceExhaustedError) or _NO_MEMORY.search(str(error.message)):
         return OutOfMemory(text, fix="choose a smaller --batch-size")
     return EngineFailed(f"{type(error).__name__}: {text}")
