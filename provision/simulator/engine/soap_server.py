@@ -75,6 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         self.request.settimeout(_HANDSHAKE_SECONDS)
+        if self.server.world.away:
+            self._turn_away()
         self.request.do_handshake()
         self.request.settimeout(None)
         super().setup()
@@ -98,6 +100,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         _log.debug(format, *args)
+
+    def _turn_away(self) -> None:
+        """Reset the connection in its handshake, where clients are prepared for it."""
+        socket.socket.recv(self.request, 1, socket.MSG_PEEK)
+        self.server.cut(self.request)
+        raise ConnectionResetError("the simulated vCenter is away")
 
     def _serve(self, document: bytes) -> None:
         world = self.server.world
@@ -178,14 +186,6 @@ class _Server(socketserver.ThreadingTCPServer):
         raw, address = super().get_request()
         wrapped = self.context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
         return wrapped, address
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Hang up at once during an outage."""
-        del client_address
-        if self.world.away:
-            self.cut(request)
-            return False
-        return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve a connection and remember it while it lasts."""
