@@ -58,7 +58,11 @@ class Port(Protocol):
         """Read the world that plans for `lab` depend on."""
 
     def find_vm(self, instance_uuid: str) -> Vm | None:
-        """Return the VM with this instance UUID, whatever its name and folder."""
+        """Return the VM with this instance UUID, whatever its name and folder.
+
+        Raises:
+            ActionFailed: Several VMs have it.
+        """
 
     def clone(self, plan: Plan, action: Action, deadline: Deadline) -> str:
         """Clone the template with everything the call can carry; return the id of the VM.

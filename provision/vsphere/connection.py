@@ -1,0 +1,117 @@
+"""pyVmomi's SOAP stub with verified connections and an honest account of what was lost."""
+
+from __future__ import annotations
+
+import selectors
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+from pyVmomi import VmomiSupport
+from pyVmomi.SoapAdapter import SoapStubAdapter
+
+from provision.errors import NoConnection
+from provision.vsphere.retry import current_deadline
+from provision.vsphere.settings import ConnectionSettings
+from provision.vsphere.tls import READ_SECONDS, NotSent, ResponseLost, VerifiedConnection
+
+OLDEST = "vim.version.version9"  # 5.5: every vCenter answers it, whatever its own version
+POOL = 64
+SHORTEST_READ = 5.0
+
+
+_Base: Any = SoapStubAdapter  # has no types
+
+
+class Transport(SoapStubAdapter):
+    """Sends one request and reads one response, without any retry.
+
+    pyVmomi's stub sends nothing twice, but it checks a certificate only where it opens a
+    connection itself, and it tells neither what was never sent from what was lost.
+
+    Raises:
+        NotSent: No connection came about.
+        ResponseLost: The request may have been carried out.
+        NoConnection: The certificate changed.
+    """
+
+    def __init__(self, settings: ConnectionSettings, context: ssl.SSLContext) -> None:
+        _Base.__init__(self, host=settings.host, port=settings.port, version=OLDEST, poolSize=POOL)
+        self._cookie = ""
+        self._cookie_for: int | None = None
+        self.scheme: Any = VerifiedConnection
+        self.schemeArgs = {"settings": settings, "context": context}
+
+    @property
+    def cookie(self) -> str:
+        """The session's cookie, as pyVmomi's stub reads it for each request."""
+        return self._cookie
+
+    @cookie.setter
+    def cookie(self, value: str) -> None:
+        # A server may hand a new, anonymous cookie to each request of an ended session. Such
+        # an answer may come in late and must not undo another thread's login.
+        if getattr(self, "_cookie_for", None) == threading.get_ident():
+            self._cookie = value
+
+    @contextmanager
+    def new_session(self) -> Iterator[None]:
+        """Forget the session and take the cookie that this thread's calls are answered with."""
+        self._cookie, self._cookie_for = "", threading.get_ident()
+        try:
+            yield
+        finally:
+            self._cookie_for = None
+
+    def GetConnection(self) -> VerifiedConnection:  # noqa: N802 - overrides pyVmomi's
+        """Return a pooled connection that is alive, or a new one."""
+        connection: VerifiedConnection = _Base.GetConnection(self)
+        if connection.sock is not None and _dropped(connection.sock):
+            # Opened again by http.client. Sending into a connection that the server has
+            # closed would look like a lost response.
+            connection.close()
+        left = current_deadline(READ_SECONDS).left
+        connection.patience(max(SHORTEST_READ, min(READ_SECONDS, left)))
+        return connection
+
+    def InvokeMethod(  # noqa: N802 - overrides pyVmomi's
+        self,
+        mo: Any,
+        info: Any,
+        args: Any,
+        outerStub: Any = None,  # noqa: N803
+    ) -> Any:
+        """Carry one call out; see the class for what is raised."""
+        try:
+            return _Base.InvokeMethod(self, mo, info, args, outerStub)
+        except (NotSent, NoConnection):
+            raise
+        except (OSError, HTTPException, ExpatError) as error:
+            raise ResponseLost(f"{info.wsdlName}: {error or type(error).__name__}") from error
+
+
+def _dropped(sock: ssl.SSLSocket) -> bool:
+    """Whether an idle connection has something to read, which can only be its end."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        return bool(selector.select(timeout=0))
+
+
+def best_version(api_version: str) -> str:
+    """Return pyVmomi's newest API version that a server of this version understands."""
+    limit = _numbers(api_version)
+    known = {
+        _numbers(number): name
+        for name, number in VmomiSupport.versionIdMap.items()
+        if name.startswith("vim.version.") and number.replace(".", "").isdigit()
+    }
+    return str(known[max(numbers for numbers in known if numbers <= limit)])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = [int(part) for part in version.split(".") if part.isdigit()]
+    return tuple((*parts, 0, 0, 0, 0)[:4])
