@@ -10,9 +10,10 @@ from provision.gpu.types import AssignmentPolicy, CardMode, VgpuMode
 from provision.plan.hoststate import is_ready
 from provision.plan.names import listed
 from provision.plan.needs import Unknown, VgpuNeed, framebuffer_mib, model_of, resolve
+from provision.plan.poweron import room
 from provision.plan.refusals import Reach, unusable
 from provision.plan.request import Request
-from provision.plan.shared import SharedCards, loads_of, room
+from provision.plan.shared import SharedCards, load_of
 from provision.plan.snapshot import Card, Host, Snapshot
 from provision.spec.model import VgpuRequest
 
@@ -133,7 +134,7 @@ def _profiles(host: Host, card: Card) -> tuple[tuple[str, int], ...]:
     model = model_of(card)
     if model is None or not host.shared_direct:
         return ()
-    load = loads_of(host)[card.address]
+    load = load_of(card)
     counts = ((profile, room(load, profile)) for profile in sorted(model.profiles, key=_largest))
     return tuple((profile.name, count) for profile, count in counts if count)
 

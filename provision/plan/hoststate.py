@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from provision.gpu.types import CardMode
 from provision.plan.model import CardChoice
@@ -36,10 +36,6 @@ class HostState:
     taken: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     whole: Choices = field(default_factory=dict)
-
-    def copy(self) -> HostState:
-        """Return a state that can be filled further without changing this one."""
-        return replace(self, shared=self.shared.copy())
 
     def memory_allows(self, request: Request) -> bool:
         """Whether the machine's memory can be reserved."""
@@ -109,7 +105,7 @@ class HostState:
             return False
         self.taken |= set(addresses)
         choices = tuple(CardChoice(self.host.name, address) for address in addresses)
-        self.whole = self.whole | {request.machine: choices}
+        self.whole[request.machine] = choices
         return True
 
     def _is_free(self, need: PinnedNeed) -> bool:

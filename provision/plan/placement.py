@@ -199,7 +199,7 @@ def _worth_trying(state: HostState, need: Need | None) -> bool:
     if isinstance(need, PinnedNeed):
         return state.host.name == need.host
     if isinstance(need, VgpuNeed):
-        return offers(state.host, need) and bool(state.shared.cards_for(need))
+        return offers(state.host, need) and bool(state.shared.loads_for(need))
     if isinstance(need, ModelNeed):
         return len(state.free_cards(need)) >= need.count
     return True
@@ -226,7 +226,10 @@ def _in_power_on_order(
 ) -> Iterator[Request]:
     """Yield the placed machines so that each host's vGPU machines come in its queue's order."""
     rank = {request.machine: n for n, request in enumerate(order) if request.machine in homes}
-    queues = {state.rank: [r.machine for r in state.shared.queue] for state in homes.values()}
+    queues = {
+        state.rank: [request.machine for request, _ in state.shared.queue]
+        for state in homes.values()
+    }
     following = {a: b for queue in queues.values() for a, b in pairwise(queue)}
     waiting = set(following.values())
     ready = [n for machine, n in rank.items() if machine not in waiting]

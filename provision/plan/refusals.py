@@ -166,14 +166,14 @@ def _no_vgpu(state: HostState, need: VgpuNeed) -> Refused:
     host = state.host
     if not host.shared_direct:
         return Refused("graphics-mode", "is not in shared direct graphics mode")
-    addresses = state.shared.cards_for(need)
-    if not addresses:
+    loads = state.shared.loads_for(need)
+    if not loads:
         cards = [card for card in host.cards if could_hold(card, need)]
         modes = ", ".join(sorted({card.mode.value for card in cards}))
         return Refused("graphics-mode", f"{_cards(cards)}: not shared but {modes}")
-    loads = [state.shared.loads[address] for address in addresses]
     reasons = [refusal(load, need.profile) for load in loads]
     held = sorted({name for load in loads for name in load.profiles})
+    addresses = {load.address for load in loads}
     cards = [card for card in host.cards if card.address in addresses]
     where = _cards(cards)
     if Refusal.PROFILE_LOCKED in reasons:
