@@ -1,0 +1,45 @@
+"""Where playbooks, inventory plugin and payload lie: in a checkout, or in an installed wheel."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from provision.errors import UsageError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def data_folder(name: str, package: Path = PACKAGE) -> Path:
+    """Return the folder `playbooks` or `inventory`.
+
+    The wheel carries both in `provision/_data/`; in a checkout they lie beside `provision/`.
+
+    Raises:
+        UsageError: The folder is in neither place.
+    """
+    for folder in (package / "_data" / name, package.parent / name):
+        if folder.is_dir():
+            return folder
+    raise UsageError(
+        f"the folder {name} is missing",
+        subject=str(package),
+        fix="install vdl again, from its wheel or from a whole checkout",
+    )
+
+
+def playbook(name: str) -> Path:
+    """Return the path of one of vdl's playbooks, such as `site.yml`."""
+    return data_folder("playbooks") / name
+
+
+def payload_folder() -> Path:
+    """Return the folder of the package `payload`, which guests get a copy of.
+
+    Raises:
+        UsageError: The package is not installed.
+    """
+    found = importlib.util.find_spec("payload")
+    if found is None or not found.submodule_search_locations:
+        raise UsageError("the package payload is missing", fix="install vdl again, from its wheel")
+    return Path(found.submodule_search_locations[0]).resolve()

@@ -1,0 +1,77 @@
+"""benchmark.yml, really run: the payload itself, and what happens around it."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.guests.configure import measure
+from provision.guests.events import Event, EventKind
+from tests.guests.fakepayload import make_payload
+from tests.guests.sshd import ssh_lab
+
+
+def run_of(name: str, batch_size: int, **more: Any) -> dict[str, Any]:
+    return {"name": name, "model": "mnist", "batch_size": batch_size, **more}
+
+
+@pytest.mark.slow
+def test_documents_and_gate_come_home(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    with ssh_lab(tmp_path, "lab-cpu-1") as lab:
+        run = run_of("mnist-fp32-8", 8, precision="fp32", arguments=["--steps=3"])
+        result = measure(lab.reach(), lab.settings(), [run], results)
+
+    assert result.failed == ()
+    assert result.hosts["lab-cpu-1"].data["vdl_runs"] == {"mnist-fp32-8": 0}
+    document = json.loads((results / "lab-cpu-1" / "mnist-fp32-8.json").read_text())
+    assert document["kind"] == "vdl-result"
+    assert document["batch_size"] == 8
+    gate = json.loads((results / "lab-cpu-1" / "gate.json").read_text())
+    assert (gate["kind"], gate["passed"]) == ("vdl-gate", True)
+
+
+def test_a_run_that_fails_stops_no_other(tmp_path: Path) -> None:
+    events: list[Event] = []
+    results = tmp_path / "results"
+    variables = {
+        "payload_source": str(make_payload(tmp_path / "source")),
+        "benchmark_timeout": 1,
+    }
+    runs = [run_of("too-big", 2), run_of("endless", 3), run_of("good", 4)]
+    with ssh_lab(tmp_path, "lab-cpu-1", "lab-cpu-2") as lab:
+        settings = lab.settings(tags=("benchmark",), variables=variables)
+        result = measure(lab.reach(), settings, runs, results, on_event=events.append)
+
+    for name in ("lab-cpu-1", "lab-cpu-2"):
+        host = result.hosts[name]
+        assert not host.done
+        assert (host.message or "").startswith("too-big, endless:")
+        assert host.data["vdl_runs"] == {"too-big": 1, "endless": 124, "good": 0}
+        assert [path.name for path in (results / name).iterdir()] == ["good.json"]
+    failed = {e.item: e.message for e in events if e.kind is EventKind.ITEM_FAILED}
+    assert "out of memory" in (failed["too-big"] or "")
+    assert "its time limit of 1 s" in (failed["endless"] or "")
+
+
+def test_a_run_that_a_lost_connection_left_behind_is_ended(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    variables = {"payload_source": str(make_payload(tmp_path / "source"))}
+    with ssh_lab(tmp_path, "lab-cpu-1") as lab:
+        settings = lab.settings(tags=("benchmark",), variables=variables)
+        measure(lab.reach(), settings, [run_of("first", 4)], results)
+        home = lab.guests["lab-cpu-1"].payload_dir
+        release = next((home / "releases").iterdir())
+        script = Path("playbooks/roles/benchmark/files/measure.py").read_text()
+        words = ["python3", "-c", script, str(home), "lost", "600", "--batch-size=3"]
+        lost = subprocess.Popen(words, env={"PYTHONPATH": str(release), "PATH": "/usr/bin:/bin"})
+        while not (home / "results" / "lost.log").exists():
+            time.sleep(0.05)
+        result = measure(lab.reach(), settings, [run_of("second", 4)], results)
+        assert lost.wait() != 0
+
+    assert result.failed == ()
+    assert (results / "lab-cpu-1" / "second.json").exists()
