@@ -36,7 +36,8 @@ def decode_request(document: bytes) -> Request:
     except MalformedXml as error:
         raise _invalid(f"The request is no usable XML: {error}") from None
     body = envelope.child("Body")
-    if envelope.namespace != _SOAP or body is None or len(body.children) != 1:
+    head = (envelope.namespace, envelope.name)
+    if head != (_SOAP, "Envelope") or body is None or len(body.children) != 1:
         raise _invalid("The request is no SOAP envelope with one call")
     call = body.children[0]
     this = call.child("_this")
