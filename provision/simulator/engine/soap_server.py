@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_REQUEST = 16 * 2**20
 _HANDSHAKE_SECONDS = 10.0
 _GOODBYE_SECONDS = 5.0
-_WORTH_COMPRESSING = 1024
+_WORTH_COMPRESSING = 512
 _FASTEST = 1
 _COOKIE = re.compile(r'vmware_soap_session="?([0-9a-f]+)"?')
 _HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
