@@ -1,0 +1,1 @@
+"""What the simulated vCenter manages: folders, clusters, hosts with cards, storage, VMs."""

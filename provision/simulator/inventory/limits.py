@@ -1,0 +1,75 @@
+"""Limits of vSphere releases that the simulated vCenter keeps."""
+
+from __future__ import annotations
+
+import re
+
+from pyVmomi import vim
+
+from provision.simulator.inventory import faults
+
+MAX_CPUS = 768
+MAX_MEMORY_MB = 24 * 2**20
+# The oldest hardware version that vSphere 7 and 8 still run (Broadcom KB 315655).
+OLDEST_HARDWARE = 4
+DYNAMIC_DIRECTPATH_HARDWARE = 17
+
+# Hardware versions that came with releases (Broadcom KB 315655).
+_NEWEST = (((9, 0), 22), ((8, 0, 2), 21), ((8, 0), 20), ((7, 0, 2), 19), ((7, 0, 1), 18))
+# vGPUs per VM (VMware, "What's new" of vSphere 7, 8 and 8 Update 2).
+_VGPUS = (((8, 0, 2), 16), ((8, 0), 8))
+# Passthrough devices per VM (Broadcom KB 309986); 128 need hardware version 21.
+_DEVICES = (((8, 0, 2), 128), ((8, 0, 1), 64), ((8, 0), 32))
+
+
+def _release(api: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in api.split("."))
+
+
+def newest_hardware(api: str) -> int:
+    """Return the newest hardware version of a release."""
+    return next((number for since, number in _NEWEST if _release(api) >= since), 17)
+
+
+def hardware_versions(api: str) -> range:
+    """Return the hardware versions that a release runs."""
+    return range(OLDEST_HARDWARE, newest_hardware(api) + 1)
+
+
+def hardware_number(key: str) -> int:
+    """Return 19 for `vmx-19`.
+
+    Raises:
+        vmodl.fault.InvalidArgument: This is no hardware version.
+    """
+    match = re.fullmatch(r"vmx-(\d{1,3})", key)
+    if match is None:
+        raise faults.invalid_argument("version", f"{key} is no hardware version.")
+    return int(match[1])
+
+
+def max_vgpus(api: str) -> int:
+    """Return how many vGPUs a VM may have."""
+    return next((number for since, number in _VGPUS if _release(api) >= since), 4)
+
+
+def max_passthrough(api: str, hardware: int) -> int:
+    """Return how many PCI passthrough devices a VM may have."""
+    most = next((number for since, number in _DEVICES if _release(api) >= since), 16)
+    return most if hardware >= newest_hardware(api) or most < max(n for _, n in _DEVICES) else 64
+
+
+def checked_upgrade(current: int, version: str | None, newest: int) -> int:
+    """Return the hardware version that an upgrade leads to.
+
+    Raises:
+        vmodl.fault.InvalidArgument: The release has no such hardware version.
+        vim.fault.AlreadyUpgraded: The VM has it, or a newer one.
+    """
+    wanted = hardware_number(version) if version else newest
+    if wanted > newest:
+        raise faults.invalid_argument("version", f"This release has no hardware version {version}.")
+    if wanted <= current:
+        message = f"The VM has hardware version vmx-{current:02} already."
+        raise faults.refuse(vim.fault.AlreadyUpgraded, message)
+    return wanted
