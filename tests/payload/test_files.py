@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payload import checksums, data, files, idx
@@ -22,6 +22,7 @@ WriteChecksums = Callable[[Path], Path]
 HERE = Path("file")
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=4), st.binary(min_size=625, max_size=625))
 def test_an_idx_file_is_read_back(shape: list[int], pixels: bytes) -> None:
     content = pixels[: int(np.prod(shape))]
@@ -31,6 +32,7 @@ def test_an_idx_file_is_read_back(shape: list[int], pixels: bytes) -> None:
     assert found.tobytes() == content
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_what_is_no_idx_file_is_refused_or_has_the_length_it_says(content: bytes) -> None:
     try:

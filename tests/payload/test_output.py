@@ -1,5 +1,4 @@
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,23 +57,3 @@ def test_a_closed_standard_output_is_an_error_without_a_traceback() -> None:
     os.close(writer)
     assert done.returncode == 1
     assert done.stderr == "payload: the document can't be written: [Errno 32] Broken pipe\n"
-
-
-def test_sigkill_while_writing_leaves_a_whole_file(tmp_path: Path) -> None:
-    target = tmp_path / "result.json"
-    code = (
-        "import sys; from pathlib import Path; from payload import output\n"
-        "for n in range(10_000):\n"
-        "    print(n, flush=True)\n"
-        "    output.write_atomically(Path(sys.argv[1]), str(n % 10) * 3_000_000)\n"
-    )
-    for rounds in range(4):
-        command = [sys.executable, "-c", code, str(target)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
-            assert writer.stdout is not None
-            for _ in range(rounds + 1):
-                writer.stdout.readline()
-            writer.send_signal(signal.SIGKILL)
-        if target.exists():
-            content = target.read_text()
-            assert content == content[0] * 3_000_000

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payload import statistics
@@ -9,6 +9,7 @@ times = st.floats(min_value=1e-5, max_value=1e3)
 samples = st.lists(times, min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(samples)
 def test_half_of_the_values_lie_on_either_side_of_the_median(values: list[float]) -> None:
     middle = statistics.median(values)
@@ -16,6 +17,7 @@ def test_half_of_the_values_lie_on_either_side_of_the_median(values: list[float]
     assert 2 * sum(value >= middle for value in values) >= len(values)
 
 
+@settings(deadline=None)
 @given(samples, st.floats(min_value=0, max_value=100))
 def test_percentiles_lie_within_the_values_and_rise(values: list[float], percent: float) -> None:
     found = statistics.percentile(values, percent)
@@ -24,6 +26,7 @@ def test_percentiles_lie_within_the_values_and_rise(values: list[float], percent
     assert statistics.percentile(values, 50) == pytest.approx(statistics.median(values))
 
 
+@settings(deadline=None)
 @given(samples, st.integers(min_value=0, max_value=2**32))
 def test_an_interval_lies_within_the_values_and_is_repeatable(
     values: list[float], seed: int
@@ -33,6 +36,7 @@ def test_an_interval_lies_within_the_values_and_is_repeatable(
     assert (low, high) == statistics.bootstrap_interval(values, seed=seed)
 
 
+@settings(deadline=None)
 @given(times, st.integers(min_value=1, max_value=50))
 def test_equal_times_have_an_interval_of_no_width(time: float, count: int) -> None:
     assert statistics.relative_half_width([time] * count, seed=1) == 0
