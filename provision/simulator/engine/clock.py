@@ -43,6 +43,7 @@ class RealClock:
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def monotonic(self) -> float:
         """Return the monotonic clock of the machine."""
@@ -63,13 +64,16 @@ class RealClock:
     def call_later(self, seconds: float, action: Action) -> None:
         """Run `action` in the clock's thread when `seconds` have passed."""
         with self._changed:
+            if self._closed:
+                return
             heapq.heappush(self._due, (self.monotonic() + seconds, next(self._order), action))
             self._ensure_thread()
             self._changed.notify()
 
     def close(self) -> None:
-        """Forget all actions; the clock's thread ends."""
+        """Forget all actions, and those still asked for; the clock's thread ends."""
         with self._changed:
+            self._closed = True
             self._due.clear()
             self._changed.notify()
 
@@ -85,9 +89,10 @@ class RealClock:
         finally:
             # An action that raised has ended this thread; those after it are still owed.
             with self._changed:
-                self._thread = None
-                if self._due:
-                    self._ensure_thread()
+                if self._thread is threading.current_thread():
+                    self._thread = None
+                    if self._due:
+                        self._ensure_thread()
 
     def _next(self) -> Action | None:
         with self._changed:

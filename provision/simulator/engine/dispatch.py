@@ -13,7 +13,7 @@ from pyVmomi import VmomiSupport, vim, vmodl
 from provision.simulator.engine.call import Call
 from provision.simulator.engine.faultplan import make_fault
 from provision.simulator.engine.objects import NO_LOGIN_NEEDED
-from provision.simulator.engine.schema import Kind, conform, property_privilege
+from provision.simulator.engine.schema import Kind, conform, declared_type, property_privilege
 
 if TYPE_CHECKING:
     from provision.simulator.engine.faultplan import Effects
@@ -141,11 +141,11 @@ def _run(call: Call, request: Request) -> Any:
 def _fetch(call: Call, obj: SimObject, request: Request) -> Any:
     """Read one property, as pyVmomi does for every attribute."""
     path = request.arguments["prop"]
-    value = obj.read(path)
     kind: Kind = obj.wsdl_type
+    declared_type(kind, path)
     _authorize(call, obj, property_privilege(kind, path))
     _do_what_is_planned(call, obj)
-    return conform(value, request.info.result)
+    return conform(obj.read(path), request.info.result)
 
 
 def _entry(call: Call, obj: SimObject, info: Any) -> MethodEntry:

@@ -143,7 +143,7 @@ class SessionManager(SimObject):
     def login(self, call: Call, userName: str, password: str, locale: str | None = None) -> Any:  # noqa: N803 - WSDL's names
         """Check the password and start a session."""
         del locale
-        user = self.world.settings.users.get(userName)
+        user = self.world.users.get(userName)
         known = user is not None and secrets.compare_digest(
             user.password.encode(), password.encode()
         )

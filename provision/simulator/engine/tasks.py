@@ -104,7 +104,9 @@ class SimTask(SimObject):
                 self.fail(fault)
 
     def fail(self, fault: Any) -> None:
-        """End the task with a fault and take back what it has begun."""
+        """End the task with a fault and take back what it has begun, unless it has ended."""
+        if not self.running:
+            return
         self._info.error = fault
         self.undo()
         self._end("error")

@@ -56,6 +56,7 @@ class World:
     touches the object.
 
     Attributes:
+        users: Who may log in, by name; a change counts from the next login or check on.
         calls: How often each method was called, by WSDL name (`Fetch` for a property).
         changed: Notified at every touch; built on `lock`.
         version: Grows by one with every touch.
@@ -72,6 +73,7 @@ class World:
     ) -> None:
         self.settings = settings or Settings()
         self.clock: Clock = clock or RealClock()
+        self.users = dict(self.settings.users)
         self.faults = faults or FaultPlan()
         self.latency = latency or Latency()
         self.lock = threading.RLock()
@@ -109,7 +111,7 @@ class World:
         """Tell whether a session's user holds a privilege; those of `System` come with a login."""
         if session is None:
             return privilege == NO_LOGIN_NEEDED
-        user = self.settings.users.get(session.user)
+        user = self.users.get(session.user)
         if user is None:
             return False
         held = user.privileges

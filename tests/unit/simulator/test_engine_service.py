@@ -4,6 +4,7 @@ import pytest
 from pyVmomi import vim, vmodl
 
 from provision.simulator.engine.clock import ManualClock
+from provision.simulator.engine.world import User
 from tests.unit.simulator.small_world import Lab, MakeLab, moid
 
 
@@ -160,3 +161,21 @@ def test_results_are_copies(lab: Lab) -> None:
 
     assert vm.devices[0].key == 1
     assert type(mine.config.hardware.device[0]) is vim.vm.device.VirtualDisk
+
+
+def test_a_changed_password_counts_from_the_next_login_on(lab: Lab) -> None:
+    client = lab.connect()
+    lab.world.users["admin"] = User("changed")
+
+    assert client.root.CreateFolder("a").name == "a"
+    with pytest.raises(vim.fault.InvalidLogin):
+        lab.connect()
+    lab.connect(password="changed")  # noqa: S106 - a test's
+
+
+def test_an_unknown_attribute_is_an_invalid_property(lab: Lab) -> None:
+    client = lab.connect()
+    disguised = vim.VirtualMachine(lab.root.moid, client.stub)
+
+    with pytest.raises(vmodl.query.InvalidProperty):
+        _ = disguised.snapshot
