@@ -24,11 +24,12 @@ def fingerprint(lab: Lab, snapshot: Snapshot) -> str:
     """Return the SHA-256 over the resolved lab and the part of the world that matters to it."""
     machines = lab.resolve()
     reach = Reach(find_datastore(lab, snapshot), find_network(lab, snapshot))
+    largest = max((machine.memory for machine in machines), default=1)
     content = {
         "lab": [machine.model_dump(mode="json") for machine in machines],
         "vcenter": lab.vcenter.model_dump(mode="json"),
         "place": _place(snapshot),
-        "hosts": [_host(host, machines, reach) for host in _by_id(snapshot.hosts)],
+        "hosts": [_host(host, largest, len(machines), reach) for host in _by_id(snapshot.hosts)],
         "templates": _templates(lab, snapshot),
         "datastore": _datastore(lab, snapshot, machines, reach.datastore),
         "network": reach.network.id if reach.network else None,
@@ -53,14 +54,13 @@ def _place(snapshot: Snapshot) -> list[Any]:
     ]
 
 
-def _host(host: Host, machines: Sequence[Machine], reach: Reach) -> dict[str, Any]:
-    largest = max((machine.memory for machine in machines), default=1)
+def _host(host: Host, largest: int, machines: int, reach: Reach) -> dict[str, Any]:
     room = max(0, host.memory - host.memory_reserved) // largest
     return {
         "id": host.id,
         "name": host.name,
         "state": [host.connection, host.in_maintenance, host.shared_direct, host.policy],
-        "size": [host.cpus, host.memory, min(room, len(machines)), host.max_vgpus_per_vm],
+        "size": [host.cpus, host.memory, min(room, machines), host.max_vgpus_per_vm],
         "reach": [reach.has_datastore(host), reach.has_network(host)],
         "cards": sorted(_card(card) for card in host.cards),
         "profiles": sorted(profile.name for profile in host.profiles),

@@ -213,7 +213,8 @@ def _score(state: HostState, need: Need | None) -> Score:
     without a GPU keep away from hosts with cards and go where most memory is free.
     """
     if isinstance(need, VgpuNeed):
-        return int(state.shared.opens_a_card(need)), state.shared.room_for(need)
+        left = state.shared.outlook(need)
+        return int(left.opens), left.room
     if isinstance(need, ModelNeed):
         return 0, len(state.free_cards(need))
     if need is None:

@@ -79,9 +79,33 @@ def room(load: CardLoad, profile: Profile) -> int:
     return _room(replace(load, address=""), profile)
 
 
-def next_card(deck: Deck, shape: Shape) -> CardLoad | None:
-    """Return the card that the host would give the next vGPU; None where none takes it."""
-    return choose([deck.loads[i] for i in deck.able(shape)], shape.profile, deck.policy)
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a host has for the next vGPU machine of one shape.
+
+    Attributes:
+        room: How many more vGPUs of the profile the cards take.
+        opens: Whether the host would put the next one on an empty card, or nowhere.
+    """
+
+    room: int
+    opens: bool
+
+
+@lru_cache(maxsize=16384)
+def outlook(deck: Deck, shape: Shape) -> Outlook:
+    """Return what the cards still have for a shape; remembered for equal hosts."""
+    able = [deck.loads[i] for i in deck.able(shape)]
+    card = choose(able, shape.profile, deck.policy)
+    left = sum(room(load, shape.profile) for load in able)
+    return Outlook(left, card is None or not card.profiles)
+
+
+@lru_cache(maxsize=16384)
+def power_on_one(deck: Deck, shape: Shape) -> tuple[Deck, tuple[int, ...]] | None:
+    """Return the cards after one more power-on and those it took; remembered for equal hosts."""
+    result = power_on(deck, (shape,))
+    return (Deck(deck.policy, result[0]), result[1][0]) if result else None
 
 
 def power_on(deck: Deck, shapes: Iterable[Shape]) -> tuple[tuple[CardLoad, ...], Picks] | None:

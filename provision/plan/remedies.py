@@ -21,7 +21,7 @@ from provision.spec.units import Size
 
 # How much work the trials of one plan may cost, in machines and hosts looked at. An answer
 # that comes in seconds is worth more than the tenth proposal.
-WORK = 250_000
+WORK = 100_000
 FEWEST_TRIALS, MOST_TRIALS = 6, 60
 SHOWN = 3
 HOSTS_CHANGED = 4
@@ -188,7 +188,7 @@ class Remedies:
         need = case.requests[0].need
         if not isinstance(need, VgpuNeed | ModelNeed) or need.model is None:
             return
-        found = self._host_for_cards(need)
+        found = self._host_for_cards(need, {host.id for host, _ in case.refusals})
         if found is None:
             return
         host, card = found
@@ -200,12 +200,14 @@ class Remedies:
             if self._works(case, self._with_hosts({host.id: larger})):
                 yield f"add {count} more {need.model.key} to {host.name}"
 
-    def _host_for_cards(self, need: VgpuNeed | ModelNeed) -> tuple[Host, Card] | None:
+    def _host_for_cards(
+        self, need: VgpuNeed | ModelNeed, considered: set[str]
+    ) -> tuple[Host, Card] | None:
         """Return the host with the most memory left that has such a card in the right mode."""
         mode = CardMode.SHARED if isinstance(need, VgpuNeed) else CardMode.PASSTHROUGH
         states = sorted(self.outcome.states.values(), key=lambda s: (-s.reservable, s.rank))
         for state in states:
-            if unusable(state.host, self.outcome.reach) is None:
+            if state.host.id in considered and not unusable(state.host, self.outcome.reach):
                 for card in state.host.cards:
                     if card.mode is mode and model_of(card) is need.model:
                         return state.host, replace(card, passthrough_active=True)

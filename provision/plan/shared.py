@@ -14,7 +14,7 @@ from provision.gpu.catalogue import stem_of
 from provision.gpu.types import CardMode
 from provision.plan.model import CardChoice
 from provision.plan.needs import VgpuNeed, framebuffer_mib, model_of
-from provision.plan.poweron import Deck, Shape, arrange, next_card, power_on, room
+from provision.plan.poweron import Deck, Outlook, Shape, arrange, outlook, power_on_one
 from provision.plan.request import Request
 from provision.plan.snapshot import Card, Host
 
@@ -90,14 +90,9 @@ class SharedCards:
         """Return the loads of the cards that have the profile."""
         return [self.now.loads[i] for i in self.now.able(shape_of(need))]
 
-    def room_for(self, need: VgpuNeed) -> int:
-        """Return how many more vGPUs of this kind fit after what is planned."""
-        return sum(room(load, need.profile) for load in self.loads_for(need))
-
-    def opens_a_card(self, need: VgpuNeed) -> bool:
-        """Whether the host would put the next vGPU of this kind on an empty card."""
-        card = next_card(self.now, shape_of(need))
-        return card is None or not card.profiles
+    def outlook(self, need: VgpuNeed) -> Outlook:
+        """Return what is left for this need after what is planned."""
+        return outlook(self.now, shape_of(need))
 
     def add(self, request: Request, need: VgpuNeed) -> bool:
         """Plan the machine on this host; False, and nothing changed, where it does not fit.
@@ -107,13 +102,12 @@ class SharedCards:
         if not offers(self.host, need):
             return False
         shape = shape_of(need)
-        result = power_on(self.now, (shape,))
+        result = power_on_one(self.now, shape)
         if result is None:
             return self._add_in_another_order((*self.queue, (request, shape)))
-        loads, picks = result
-        self.now = replace(self.now, loads=loads)
+        self.now, picks = result
         self.queue = (*self.queue, (request, shape))
-        self.chosen[request.machine] = self._choices(shape, picks[0])
+        self.chosen[request.machine] = self._choices(shape, picks)
         return True
 
     def _add_in_another_order(self, queue: tuple[tuple[Request, Shape], ...]) -> bool:

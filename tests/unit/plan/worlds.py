@@ -111,12 +111,12 @@ def card(slot: int = 0, uses: tuple[CardUse, ...] = (), **tree: Any) -> Card:
     return Card(
         address=tree.get("address", f"0000:{FIRST_BUS + slot:02x}:00.0"),
         vendor_id=model.vendor_id,
-        device_id=model.device_ids[0],
-        name=model.name,
+        device_id=tree.get("device", model.device_ids[0]),
+        name=tree.get("name", model.name),
         mode=CardMode(tree.get("mode", "shared")),
         vgpu_mode=VgpuMode(tree.get("vgpu_mode", "sameSize")),
         passthrough_active=tree.get("active", True),
-        framebuffer=model.framebuffer_gib * 2**30,
+        framebuffer=Size.parse(tree.get("framebuffer", f"{model.framebuffer_gib} GiB")),
         numa_node=tree.get("numa"),
         uses=uses,
     )
