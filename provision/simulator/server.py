@@ -73,6 +73,7 @@ class Simulator:
         self._folder = folder or Path(tempfile.mkdtemp(prefix="vdl-simulator-"))
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._doors: list[SoapServer] = []
+        self._door: Door | None = None
         self._spec = spec
         self.world = World(
             _settings(spec),
@@ -88,13 +89,13 @@ class Simulator:
             raise
 
     @classmethod
-    def from_file(cls, path: Path | None, **options: Any) -> Self:
+    def from_file(cls, path: Path | None, folder: Path | None = None, **options: Any) -> Self:
         """Return the world of a file; None is the demonstration world.
 
         Raises:
             SpecError: The file is wrong.
         """
-        return cls(worldfile.read(path), **options)
+        return cls(worldfile.read(path), folder=folder, **options)
 
     @classmethod
     def from_text(cls, text: str, **options: Any) -> Self:
@@ -140,7 +141,7 @@ class Simulator:
         self._doors.append(soap.start())
         password_file = self._folder / "password"
         _write_private(password_file, self.password)
-        return Door(
+        self._door = Door(
             url=soap.url,
             server=soap.server,
             ca_file=str(soap.ca_file),
@@ -148,6 +149,18 @@ class Simulator:
             username=self.username,
             password_file=str(password_file),
         )
+        return self._door
+
+    @property
+    def door(self) -> Door:
+        """The HTTPS door that was opened last.
+
+        Raises:
+            LookupError: None was.
+        """
+        if self._door is None:
+            raise LookupError("the simulator does not serve")
+        return self._door
 
     def stub(self) -> InProcessStub:
         """Return a pyVmomi stub that calls the world directly, not logged in yet."""
