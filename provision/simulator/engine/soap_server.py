@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pyVmomi import VmomiSupport, vmodl
 from pyVmomi.Version import IsChildVersion
 
+from provision.simulator.engine.body import BadBody, read_body
 from provision.simulator.engine.certificates import make_identity
 from provision.simulator.engine.decode import decode_request
 from provision.simulator.engine.dispatch import Caller, invoke
@@ -28,7 +29,6 @@ from provision.simulator.engine.encode import encode_fault, encode_response
 if TYPE_CHECKING:
     from provision.simulator.engine.world import World
 
-MAX_REQUEST = 16 * 2**20
 _HANDSHAKE_SECONDS = 10.0
 _GOODBYE_SECONDS = 5.0
 _WORTH_COMPRESSING = 512
@@ -88,15 +88,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
         if self.path.rstrip("/") != "/sdk":
             self._refuse(HTTPStatus.NOT_FOUND)
-        elif not length.isdecimal():
-            self._refuse(HTTPStatus.LENGTH_REQUIRED)
-        elif int(length) > MAX_REQUEST:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        else:
-            self._serve(self.rfile.read(int(length)))
+            return
+        try:
+            document = read_body(self.headers, self.rfile)
+        except BadBody as bad:
+            self._refuse(bad.status)
+            return
+        self._serve(document)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         _log.debug(format, *args)

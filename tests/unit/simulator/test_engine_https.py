@@ -17,7 +17,8 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapResponseDeserializer
 
-from provision.simulator.engine.soap_server import MAX_REQUEST, SoapServer, client_version
+from provision.simulator.engine.body import MAX_REQUEST
+from provision.simulator.engine.soap_server import SoapServer, client_version
 from provision.simulator.engine.world import Settings, World
 from tests.unit.simulator.small_world import USERS, Lab, object_spec
 
@@ -230,6 +231,33 @@ def test_a_request_without_a_length_is_refused(lab: Lab) -> None:
         client.putrequest("POST", "/sdk")
         client.endheaders()
         assert client.getresponse().status == 411
+
+
+def test_a_request_may_come_in_chunks(lab: Lab) -> None:
+    with closing(connection(lab)) as client:
+        for _ in range(2):
+            parts = iter([CONTENT[:10].encode(), CONTENT[10:].encode()])
+            client.request("POST", "/sdk", parts, encode_chunked=True)
+            answer = client.getresponse()
+            assert (answer.status, b"vdl simulator" in answer.read()) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "status"),
+    [
+        (b"zz\r\n", 400),
+        (b"3\r\nabcdef\r\n0\r\n\r\n", 400),
+        (b"fffffff\r\n", 413),
+        (b"fffffffff\r\n", 400),
+        (b"\r\n", 400),
+    ],
+)
+def test_broken_chunks_are_refused(lab: Lab, chunks: bytes, status: int) -> None:
+    with closing(connection(lab)) as client:
+        client.putrequest("POST", "/sdk")
+        client.putheader("Transfer-Encoding", "chunked")
+        client.endheaders(chunks)
+        assert client.getresponse().status == status
 
 
 def test_other_paths_are_not_there(lab: Lab) -> None:
