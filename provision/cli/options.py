@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 lab_argument = click.argument(
     "lab_file", metavar="[LAB.YAML]", default="lab.yaml", type=click.Path(path_type=Path)
@@ -26,24 +26,48 @@ parallel_option = click.option(
     help="How many machines to work on at a time.",
 )  # fmt: skip
 
-log_option = click.option(
+results_option = click.option(
     "--results", "results_dir", type=click.Path(path_type=Path, file_okay=False),
     default="results", show_default=True, help="Folder of results and logs.",
 )  # fmt: skip
 
+payload_python_option = click.option(
+    "--payload-python", metavar="PATH",
+    help="A Python in the guests that has TensorFlow; without it, one is made there.",
+)  # fmt: skip
 
-def vcenter_options(command: F) -> F:
-    """Add the options that say which vCenter to use, and as whom."""
+
+@dataclass(frozen=True, slots=True)
+class VCenterOptions:
+    """Which vCenter to use, and as whom, as far as options and environment say so."""
+
+    server: str | None = None
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    thumbprint: str | None = None
+
+
+def vcenter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a connection; the command gets them as one argument, `vcenter`."""
+
+    @functools.wraps(command)
+    def with_vcenter(**arguments: Any) -> Any:
+        given = {field.name: arguments.pop(field.name) for field in fields(VCenterOptions)}
+        return command(vcenter=VCenterOptions(**given), **arguments)
+
+    path = click.Path(path_type=Path)
+    decorated: Callable[..., Any] = with_vcenter
     for option in (
         click.option("--thumbprint", envvar="VDL_THUMBPRINT",
                      help="SHA-256 of vCenter's certificate, instead of a trusted chain."),
-        click.option("--ca-file", envvar="VDL_CA_FILE", type=click.Path(path_type=Path),
+        click.option("--ca-file", envvar="VDL_CA_FILE", type=path,
                      help="PEM file of the CA that signed vCenter's certificate."),
-        click.option("--password-file", envvar="VDL_PASSWORD_FILE",
-                     type=click.Path(path_type=Path), help="File that holds the password."),
+        click.option("--password-file", envvar="VDL_PASSWORD_FILE", type=path,
+                     help="File that holds the password."),
         click.option("--username", envvar="VDL_USERNAME", help="vCenter user."),
         click.option("--server", envvar="VDL_SERVER",
                      help="vCenter, as HOST or HOST:PORT; else the one of the lab file."),
     ):  # fmt: skip
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated

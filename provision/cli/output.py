@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 
 def prepare_streams() -> None:
@@ -34,8 +35,19 @@ def show(what: RenderableType) -> None:
     buffer = io.StringIO()
     width = None if sys.stdout.isatty() else 120
     console = Console(file=buffer, force_terminal=sys.stdout.isatty(), width=width)
-    console.print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str))
+    console.print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str | Text))
     _write(buffer.getvalue())
+
+
+def write_line(text: str) -> None:
+    """Print one line on stdout as it is."""
+    _write(f"{text}\n")
+
+
+def show_on_stderr(what: RenderableType) -> None:
+    """Print text or a table that is no data."""
+    console = Console(stderr=True)
+    console.print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str | Text))
 
 
 def show_json(document: Any) -> None:

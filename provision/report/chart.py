@@ -24,6 +24,7 @@ COLOURS = {
     "group": "#CC79A7",
     "none": "#999999",
 }
+FEW = 10  # images/s below which an axis needs decimals
 INCHES_WIDE = 9.0
 STYLE: Any = {
     "font.size": 11,
@@ -102,6 +103,7 @@ def _panel(axis: Axes, comparison: Comparison, groups: list[tuple[str, list[Row]
         axis.text(high + 0.02 * highest, place, note, va="center")
     axis.set_yticks(range(len(groups)), [f"{name}\nn = {len(rows)}" for name, rows in groups])
     axis.set_xlim(0, highest * 1.38)
+    axis.xaxis.set_major_formatter("{x:,.0f}" if highest >= FEW else "{x:g}")
     axis.set_xlabel("training speed, images/s")
     axis.set_title(comparison.likeness.title, loc="left", fontweight="bold")
     axis.spines[["top", "right"]].set_visible(False)

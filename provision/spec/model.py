@@ -209,6 +209,10 @@ class BenchmarkRun(Frozen):
     data: DataText = Field(
         default="synthetic", description="`synthetic`, or the path of a data set."
     )
+    time_limit: Annotated[int, Field(strict=True, ge=1, le=86_400)] | None = Field(
+        default=None,
+        description="Seconds for warm-up and timed steps of each run; else the payload's default.",
+    )
 
 
 class Machine(Frozen):

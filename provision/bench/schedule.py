@@ -1,0 +1,115 @@
+"""Runs the lab's benchmarks in its guests, and keeps who they were beside what they measured."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from provision.bench.results import MachineFacts, Run, new_run_folder, write_run
+from provision.errors import UsageError
+from provision.guests.configure import Guests, Settings, measure
+from provision.guests.events import Event, PlaybookResult
+from provision.spec.model import BenchmarkRun, Lab
+
+
+@dataclass(frozen=True, slots=True)
+class Benched:
+    """What a call of `bench` left behind. `folder` holds the documents that there are."""
+
+    folder: Path
+    playbook: PlaybookResult
+
+
+def bench(
+    lab: Lab,
+    guests: Guests,
+    settings: Settings,
+    results: Path,
+    *,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> Benched:
+    """Run every benchmark of the lab file on every guest, one machine at a time.
+
+    Raises:
+        UsageError: The lab file asks for no benchmark, or no guest can be logged in to.
+        VdlError: The results folder can't be written.
+        PlaybookFailed: Ansible could not start.
+    """
+    runs = payload_runs(lab.benchmark)
+    if not runs:
+        raise UsageError(
+            "the lab file asks for no benchmark",
+            subject=lab.lab,
+            fix="add `benchmark: [{model: mnist}]`",
+        )
+    machines = machine_facts(guests)
+    if not machines:
+        raise UsageError(
+            "no machine of the lab can be logged in to",
+            subject=lab.lab,
+            why="; ".join(f"{name}: {why}" for name, why in guests.left_out.items()),
+            fix="run `vdl status`, then `vdl provision`",
+        )
+    started = datetime.now(UTC)
+    folder = new_run_folder(results, lab.lab, started)
+
+    def describe(finished: datetime) -> Run:
+        return Run(lab.lab, folder.name, started.isoformat(), finished.isoformat(), machines)
+
+    # Written before as well as after: what an interrupted run measured can still be read.
+    write_run(folder, describe(started))
+    played = measure(guests, settings, runs, folder, on_event=on_event)
+    write_run(folder, describe(datetime.now(UTC)))
+    return Benched(folder, played)
+
+
+def payload_runs(benchmarks: tuple[BenchmarkRun, ...]) -> list[dict[str, Any]]:
+    """Return one entry for the role `benchmark` per model, batch size and precision."""
+    runs = [run for benchmark in benchmarks for run in _expanded(benchmark)]
+    seen: Counter[str] = Counter()
+    for run in runs:
+        seen[run["name"]] += 1
+        if seen[run["name"]] > 1:
+            run["name"] += f"-{seen[run['name']]}"
+    return runs
+
+
+def _expanded(benchmark: BenchmarkRun) -> Iterator[dict[str, Any]]:
+    limit = benchmark.time_limit
+    # What the data is goes into the name, as far as a file name can carry it.
+    data = re.sub(r"[^A-Za-z0-9]+", "-", benchmark.data).strip("-")[-40:]
+    for batch_size in benchmark.batch_size:
+        for precision in benchmark.precision:
+            yield {
+                "name": f"{benchmark.model}-b{batch_size}-{precision}-{data}",
+                "model": benchmark.model,
+                "batch_size": batch_size,
+                "precision": precision,
+                "data": benchmark.data,
+                "arguments": [f"--time-limit={limit}"] if limit else [],
+            }
+
+
+def machine_facts(guests: Guests) -> dict[str, MachineFacts]:
+    """Return what vCenter says of each guest, by machine name."""
+    hostvars: Mapping[str, Mapping[str, Any]] = guests.inventory["_meta"]["hostvars"]
+    return {name: _facts(name, known) for name, known in sorted(hostvars.items())}
+
+
+def _facts(name: str, known: Mapping[str, Any]) -> MachineFacts:
+    mode = known["vdl_gpu_mode"]
+    profile, model = known.get("vdl_gpu_profile"), known.get("vdl_gpu_model")
+    return MachineFacts(
+        name=name,
+        group=known["vdl_group"],
+        gpu_mode=mode,
+        gpu=(model or profile) if mode == "passthrough" else profile,
+        gpu_count=known["vdl_gpu_count"],
+        host=known.get("vdl_host"),
+        simulated=known["vdl_simulated"],
+    )

@@ -1,0 +1,73 @@
+"""`vdl destroy`: delete the machines of a lab and free their cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provision.apply.destroy import copies, destroy, destroy_plan
+from provision.apply.interrupt import StopRequest, stop_on_signals
+from provision.apply.result import Result
+from provision.apply.runner import Options
+from provision.cli.connect import vcenter_of
+from provision.cli.flow import ask
+from provision.cli.options import (
+    VCenterOptions,
+    lab_argument,
+    output_option,
+    parallel_option,
+    vcenter_options,
+    yes_option,
+)
+from provision.cli.output import say, show_json
+from provision.cli.progress import progress
+from provision.cli.results import failures, result_json
+from provision.plan.snapshot import Vm
+from provision.spec.reader import load_lab
+
+
+@click.command("destroy")
+@lab_argument
+@yes_option
+@parallel_option
+@output_option
+@vcenter_options
+def command(
+    *, lab_file: Path, yes: bool, parallel: int, output: str, vcenter: VCenterOptions
+) -> None:
+    """Delete the machines of a lab and free their cards. Shows what will go, and asks.
+
+    Only VMs that carry this lab's owner stamp go, whatever they are called and wherever they
+    were moved. Everything else is a stranger's and stays.
+    """
+    lab = load_lab(lab_file)
+    with vcenter_of(lab, vcenter) as connection:
+        snapshot = connection.snapshot(lab)
+        vms = destroy_plan(lab.lab, snapshot)
+        _tell(lab.lab, vms, copies(lab.lab, snapshot))
+        if vms and not yes:
+            ask(f"Delete {len(vms)} VM(s) with their disks?")
+        with stop_on_signals(StopRequest()) as stop, progress(len(vms), stop) as on_event:
+            options = Options(parallel=parallel, on_event=on_event, stop=stop)
+            result = destroy(lab.lab, vms, connection, options=options)
+    _report(result, output)
+
+
+def _tell(lab: str, vms: tuple[Vm, ...], left: tuple[Vm, ...]) -> None:
+    for vm in vms:
+        gpus = ", ".join(gpu.value for gpu in vm.gpus)
+        say(f"  - {vm.path} ({vm.power.value}{', frees ' + gpus if gpus else ''})")
+    for vm in left:
+        say(f"    {vm.path} is a copy of a VM of this lab: it stays")
+    if not vms:
+        say(f"nothing to destroy: vCenter has no VM of lab {lab}")
+
+
+def _report(result: Result, output: str) -> None:
+    for text in failures(result):
+        say(text)
+    if output == "json":
+        show_json(result_json(result))
+    if error := result.error():
+        raise error

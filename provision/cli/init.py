@@ -1,0 +1,26 @@
+"""`vdl init`: a commented lab file to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provision.cli.options import lab_argument
+from provision.cli.output import say
+from provision.errors import UsageError
+from provision.spec.starter import STARTER
+
+
+@click.command("init")
+@lab_argument
+def command(lab_file: Path) -> None:
+    """Write a commented lab.yaml to start from; an existing file is left alone."""
+    try:
+        with lab_file.open("x", encoding="utf-8") as file:
+            file.write(STARTER)
+    except FileExistsError:
+        raise UsageError(
+            "the file exists and was left alone", subject=str(lab_file), fix="name another file"
+        ) from None
+    say(f"wrote {lab_file}; edit it, then run: vdl plan {lab_file}")

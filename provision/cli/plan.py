@@ -1,0 +1,48 @@
+"""`vdl plan`: what provision would do, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provision.cli.connect import vcenter_of
+from provision.cli.errors import ExitCode
+from provision.cli.options import VCenterOptions, lab_argument, output_option, vcenter_options
+from provision.cli.output import show, show_json
+from provision.plan.planner import plan as make_plan
+from provision.plan.render_json import document
+from provision.plan.render_text import render_text
+from provision.spec.reader import load_lab
+
+
+@click.command("plan")
+@lab_argument
+@click.option("--check", is_flag=True, help="Exit with 10 where changes are pending.")
+@click.option("--allow-shrink", is_flag=True, help="Agree to delete machines that left the file.")
+@click.option("--verbose", is_flag=True, help="Show every machine, however many there are.")
+@output_option
+@vcenter_options
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    lab_file: Path,
+    check: bool,
+    allow_shrink: bool,
+    verbose: bool,
+    output: str,
+    vcenter: VCenterOptions,
+) -> None:
+    """Show what `vdl provision` would do, and why. Changes nothing."""
+    lab = load_lab(lab_file)
+    with vcenter_of(lab, vcenter) as connection:
+        plan = make_plan(lab, connection.snapshot(lab), allow_shrink=allow_shrink)
+    if output == "json":
+        show_json(document(plan))
+    else:
+        show(render_text(plan, verbose=verbose))
+    if plan.blocked:
+        context.exit(ExitCode.BLOCKED)
+    if check and plan.pending:
+        context.exit(ExitCode.CHANGES_PENDING)

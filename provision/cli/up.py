@@ -1,0 +1,73 @@
+"""`vdl up`: from a lab file to the comparison, in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provision.cli.connect import vcenter_of
+from provision.cli.flow import Consent, provision
+from provision.cli.guests import bench_stage, configure_stage, judge, open_stage, report_stage
+from provision.cli.options import (
+    VCenterOptions,
+    lab_argument,
+    parallel_option,
+    payload_python_option,
+    results_option,
+    vcenter_options,
+    yes_option,
+)
+from provision.cli.output import say
+from provision.spec.reader import load_lab
+
+
+@click.command("up")
+@lab_argument
+@yes_option
+@parallel_option
+@results_option
+@payload_python_option
+@vcenter_options
+def command(
+    *,
+    lab_file: Path,
+    yes: bool,
+    parallel: int,
+    results_dir: Path,
+    payload_python: str | None,
+    vcenter: VCenterOptions,
+) -> None:
+    """Provision, configure, bench and report in one go. Stops where a stage fails."""
+    run_all(lab_file, vcenter, results_dir, Consent(yes), parallel, payload_python)
+
+
+def run_all(
+    lab_file: Path,
+    options: VCenterOptions,
+    results_dir: Path,
+    consent: Consent,
+    parallel: int,
+    payload_python: str | None = None,
+) -> Path:
+    """Go all the way; return the path of the report's page.
+
+    Raises:
+        VdlError: A stage failed; the error says which, and what to do.
+    """
+    lab = load_lab(lab_file)
+    say("== provision")
+    with vcenter_of(lab, options) as connection:
+        result = provision(lab, connection, consent, parallel=parallel)
+        if error := result.error():
+            raise error
+        stage = open_stage(lab_file, lab, connection, payload_python)
+    say("== configure")
+    configure_stage(stage)
+    say("== bench")
+    benched = bench_stage(stage, results_dir)
+    say("== report")
+    page = report_stage(benched.folder)
+    say(f"report: {page}")
+    judge(benched.playbook, "measured")
+    return page

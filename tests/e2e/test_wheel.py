@@ -1,0 +1,56 @@
+"""The wheel works without a checkout: in an empty environment, with what it declares it needs."""
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = [
+    "payload/__main__.py",
+    "provision/_data/examples/lab.yaml",
+    "provision/_data/inventory/lab.vdl.yml",
+    "provision/_data/inventory/plugins/vdl.py",
+    "provision/_data/playbooks/site.yml",
+    "provision/gpu/catalogue.yaml",
+    "provision/report/page.html.j2",
+    "provision/simulator/worlds/demo.world.yaml",
+]
+
+
+def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(word) for word in words], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of an environment that holds the wheel and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    built = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=ROOT)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env")
+    python = folder / "env" / "bin" / "python"
+    done = run(
+        sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python,
+        "--constraint", ROOT / "requirements.lock", wheel, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return python.parent
+
+
+def test_the_wheel_carries_playbooks_payload_and_inventory(installed: Path) -> None:
+    code = "import provision, pathlib; print(pathlib.Path(provision.__file__).parents[1])"
+    site = Path(run(installed / "python", "-c", code, cwd=installed).stdout.strip())
+    assert [name for name in MANIFEST if not (site / name).is_file()] == []
+
+
+def test_an_installed_vdl_answers(installed: Path, tmp_path: Path) -> None:
+    assert run(installed / "vdl", "--version", cwd=tmp_path).stdout.startswith("vdl, version ")
+    schema = json.loads(run(installed / "vdl", "schema", cwd=tmp_path).stdout)
+    assert "machines" in schema["properties"]
