@@ -52,6 +52,7 @@ def drift(machine: Machine, vm: Vm, need: Need | None) -> Drift:
     """
     visible = [*_sizes(machine, vm), *_gpus(machine, vm, need)]
     stamped = _stamped(machine, vm)
+    remade = tuple(change.path for change in stamped if not _grows(change))
     if not visible and not stamped:
         visible = _digest(machine, vm)
     gpus_missing = machine.gpu is not None and not _own_kinds(vm)
@@ -60,7 +61,7 @@ def drift(machine: Machine, vm: Vm, need: Need | None) -> Drift:
         unfinished.append("powered off" if vm.power is Power.OFF else "suspended")
     return Drift(
         changes=tuple(sorted([*visible, *stamped], key=lambda change: change.path)),
-        remade=tuple(change.path for change in stamped),
+        remade=remade,
         unfinished=tuple(unfinished) if vm.power is not Power.ON else (),
         gpus_missing=gpus_missing and vm.power is not Power.ON,
     )
@@ -166,6 +167,16 @@ def shorten(text: str) -> str:
     """Return a value as one can read it in a line: a public key is longer than that."""
     half = LONGEST_VALUE // 2
     return text if len(text) <= LONGEST_VALUE else f"{text[:half]}…{text[-half:]}"
+
+
+def _grows(change: Change) -> bool:
+    """Whether the change is a larger disk: an existing VM can have that."""
+    if change.path != "disk":
+        return False
+    try:
+        return Size.parse(change.new) > Size.parse(change.old)
+    except ValueError:
+        return False  # somebody has written the stamp by hand
 
 
 def _resolved(stamps: Mapping[str, str]) -> dict[str, Any]:

@@ -158,6 +158,8 @@ def _closed(host: Host, card: Card) -> str | None:
         return f"host {refused.text}"
     if card.mode is CardMode.NONE:
         return "neither shared nor passthrough"
-    if card.mode is CardMode.SHARED:
-        return None if host.shared_direct else "host is not in shared direct graphics mode"
-    return None if card.passthrough_active else "host must reboot"
+    if not card.passthrough_active:
+        return "host must reboot"
+    if card.mode is CardMode.SHARED and not host.shared_direct:
+        return "host is not in shared direct graphics mode"
+    return None

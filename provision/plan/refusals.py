@@ -10,6 +10,7 @@ from provision.gpu.capacity import Refusal, refusal
 from provision.gpu.catalogue import stem_of
 from provision.gpu.types import CardMode
 from provision.plan.hoststate import HostState, is_ready
+from provision.plan.names import listed
 from provision.plan.needs import GroupNeed, ModelNeed, PinnedNeed, VgpuNeed, model_of
 from provision.plan.request import Request
 from provision.plan.shared import could_hold
@@ -163,29 +164,32 @@ def _no_whole_card(state: HostState, cards: Sequence[Card], request: Request) ->
 
 
 def _no_vgpu(state: HostState, need: VgpuNeed) -> Refused:
-    host = state.host
-    if not host.shared_direct:
+    if not state.host.shared_direct:
         return Refused("graphics-mode", "is not in shared direct graphics mode")
     loads = state.shared.loads_for(need)
     if not loads:
-        cards = [card for card in host.cards if could_hold(card, need)]
-        modes = ", ".join(sorted({card.mode.value for card in cards}))
-        return Refused("graphics-mode", f"{_cards(cards)}: not shared but {modes}")
-    reasons = [refusal(load, need.profile) for load in loads]
-    held = sorted({name for load in loads for name in load.profiles})
+        return _not_shared([card for card in state.host.cards if could_hold(card, need)])
     addresses = {load.address for load in loads}
-    cards = [card for card in host.cards if card.address in addresses]
-    where = _cards(cards)
+    where = _cards(card for card in state.host.cards if card.address in addresses)
+    refused = {load: reason for load in loads if (reason := refusal(load, need.profile))}
+    held = listed(sorted({name for load in refused for name in load.profiles}))
+    reasons = set(refused.values())
     if Refusal.PROFILE_LOCKED in reasons:
-        locked = [load for load, reason in zip(loads, reasons, strict=True) if reason]
-        names = sorted({load.profiles[0] for load in locked if load.profiles})
-        return Refused("gpu-profile-locked", f"{where}: locked to {', '.join(names)}")
+        return Refused("gpu-profile-locked", f"{where}: locked to {held}")
     if Refusal.GEOMETRY in reasons:
-        return Refused("mig-geometry", f"{where}: no MIG slot for it beside {', '.join(held)}")
-    if Refusal.FULL not in reasons and None not in reasons:
+        return Refused("mig-geometry", f"{where}: no MIG slot for it beside {held}")
+    if reasons and Refusal.FULL not in reasons:
         modes = ", ".join(sorted({load.vgpu_mode.value for load in loads}))
         return Refused("graphics-mode", f"{where}: the profile does not go with {modes} mode")
-    return Refused("gpu-capacity", f"{where}: full of {', '.join(held) or 'nothing it can share'}")
+    return Refused("gpu-capacity", f"{where}: full of {held}" if held else f"{where}: too few left")
+
+
+def _not_shared(cards: Sequence[Card]) -> Refused:
+    if any(card.mode is CardMode.SHARED for card in cards):
+        text = f"{_cards(cards)}: waiting for the host's reboot to be shared"
+        return Refused("passthrough-inactive", text)
+    modes = ", ".join(sorted({card.mode.value for card in cards}))
+    return Refused("graphics-mode", f"{_cards(cards)}: not shared but {modes}")
 
 
 def _cards(cards: Iterable[Card]) -> str:

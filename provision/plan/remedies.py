@@ -265,7 +265,7 @@ HOST_CHANGES = (
     ),
     _HostChange(
         frozenset({"passthrough-inactive"}),
-        "reboot {hosts}, so that its passthrough setting becomes active",
+        "reboot {hosts}, so that the changed passthrough setting becomes active",
         _reboot,
     ),
     _HostChange(

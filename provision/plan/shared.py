@@ -19,6 +19,8 @@ from provision.plan.request import Request
 from provision.plan.snapshot import Card, Host
 
 Choices = dict[str, tuple[CardChoice, ...]]
+# A vGPU that a host shows without its profile: the card takes no other beside it.
+UNSEEN = "a profile that the host does not tell"
 
 
 def could_hold(card: Card, need: VgpuNeed) -> bool:
@@ -40,17 +42,20 @@ def offers(host: Host, need: VgpuNeed) -> bool:
     return offered and need.count <= host.max_vgpus_per_vm
 
 
+def is_shared(card: Card) -> bool:
+    """Whether a card can be shared now: one that leaves passthrough may wait for a reboot."""
+    return card.mode is CardMode.SHARED and card.passthrough_active
+
+
 def deck_of(host: Host) -> Deck:
     """Return a host's shared cards with what they hold now."""
-    cards = sorted(
-        (card for card in host.cards if card.mode is CardMode.SHARED), key=lambda c: c.address
-    )
+    cards = sorted(filter(is_shared, host.cards), key=lambda card: card.address)
     return Deck(host.policy, tuple(load_of(card) for card in cards))
 
 
 def load_of(card: Card) -> CardLoad:
     """Return what a shared card holds now."""
-    held = tuple(use.profile for use in card.uses if use.profile)
+    held = tuple(use.profile or UNSEEN for use in card.uses)
     model = model_of(card)
     key = model.key if model else ""
     return CardLoad(card.address, framebuffer_mib(card), card.vgpu_mode, held, key)
