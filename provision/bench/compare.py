@@ -134,5 +134,5 @@ def _environment(result: Result, key: str) -> str | None:
         case "cpu":
             model = environment.get("cpu", {}).get("model")
         case _:
-            model = environment.get("versions", {}).get(key)
+            model = (environment.get("framework") or {}).get(key)
     return str(model) if model else None

@@ -42,17 +42,16 @@ def draw(comparisons: Iterable[Comparison]) -> Figure:
     """
     panels = [c for c in comparisons if c.rows]
     bars = [_groups(c) for c in panels]
-    heights = [0.9 + 0.55 * len(b) for b in bars] or [1.0]
+    heights = [1.2 + 0.6 * len(b) for b in bars] or [1.0]
     with rc_context(STYLE):
-        figure = Figure(
-            figsize=(INCHES_WIDE, sum(heights) + 0.4 * len(heights)), layout="constrained"
-        )
+        figure = Figure(figsize=(INCHES_WIDE, sum(heights)), layout="constrained")
         if not panels:
             figure.text(0.5, 0.5, "no valid result", ha="center")
             return figure
-        axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
-        for axis, comparison, groups in zip(axes, panels, bars, strict=True):
-            _panel(axis, comparison, groups)
+        parts = figure.subfigures(len(panels), squeeze=False, height_ratios=heights)[:, 0]
+        for part, comparison, groups in zip(parts, panels, bars, strict=True):
+            part.suptitle(comparison.likeness.title, x=0.01, ha="left", fontweight="bold")
+            _panel(part.subplots(), groups)
     return figure
 
 
@@ -72,21 +71,23 @@ def png(figure: Figure, path: Path) -> None:
 
 
 def _groups(comparison: Comparison) -> list[tuple[str, list[Row]]]:
-    def label(row: Row) -> str:
-        machine = row.result.machine
-        mark = f" ({SIMULATED})" if machine.simulated else ""
-        return f"{mode_of(machine)}{mark}"
+    def kind(row: Row) -> tuple[str, bool]:
+        return mode_of(row.result.machine), row.result.machine.simulated
 
-    ordered = sorted(comparison.rows, key=lambda row: (label(row), row.result.machine.name))
-    groups = [(name, list(rows)) for name, rows in groupby(ordered, key=label)]
+    ordered = sorted(comparison.rows, key=lambda row: (kind(row), row.result.machine.name))
+    groups = [(name, list(rows)) for (name, _), rows in groupby(ordered, key=kind)]
     return sorted(groups, key=lambda group: _middle(group[1]))
+
+
+def _label(name: str, rows: list[Row]) -> str:
+    return f"{name}\n{len(rows)} machines" if len(rows) > 1 else name
 
 
 def _middle(rows: list[Row]) -> float:
     return median(row.speed.median for row in rows)
 
 
-def _panel(axis: Axes, comparison: Comparison, groups: list[tuple[str, list[Row]]]) -> None:
+def _panel(axis: Axes, groups: list[tuple[str, list[Row]]]) -> None:
     highest = max(row.speed.high for _, rows in groups for row in rows)
     for place, (_, rows) in enumerate(groups):
         machine = rows[0].result.machine
@@ -101,9 +102,8 @@ def _panel(axis: Axes, comparison: Comparison, groups: list[tuple[str, list[Row]
         axis.plot([r.speed.median for r in rows], [place] * len(rows), "o", color="black", ms=4)
         note = f"{speed(value)} images/s" + (f" ({SIMULATED})" if machine.simulated else "")
         axis.text(high + 0.02 * highest, place, note, va="center")
-    axis.set_yticks(range(len(groups)), [f"{name}\nn = {len(rows)}" for name, rows in groups])
-    axis.set_xlim(0, highest * 1.38)
+    axis.set_yticks(range(len(groups)), [_label(name, rows) for name, rows in groups])
+    axis.set_xlim(0, highest * 1.5)
     axis.xaxis.set_major_formatter("{x:,.0f}" if highest >= FEW else "{x:g}")
     axis.set_xlabel("training speed, images/s")
-    axis.set_title(comparison.likeness.title, loc="left", fontweight="bold")
     axis.spines[["top", "right"]].set_visible(False)

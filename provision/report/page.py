@@ -30,6 +30,8 @@ class Published:
     source: str
 
 
+SOFTWARE = ("tensorflow", "keras", "numpy", "cuda", "cudnn")
+
 BANDS = (
     Published("training in a VM against bare metal (ResNet)", "within 5 %", "Dell"),
     Published("MLPerf inference on A100 and H100 vGPUs against bare metal", "94 to 105 %",
@@ -92,13 +94,12 @@ def _machine(result: Result) -> dict[str, Any]:
     environment = result.document.get("environment") or {}
     cpu = environment.get("cpu") or {}
     gpus = environment.get("gpus") or []
+    framework = environment.get("framework") or {}
     return {
         "facts": result.machine,
-        "cpu": cpu.get("model", "unknown"),
-        "vcpus": cpu.get("count", "unknown"),
+        "cpu": f"{cpu.get('vcpus', '?')} x {cpu.get('model', 'unknown')}",
         "gpus": [f"{gpu.get('name')} (driver {gpu.get('driver')})" for gpu in gpus],
-        "versions": environment.get("versions") or {},
-        "system": environment.get("system") or {},
+        "software": {name: framework.get(name) for name in SOFTWARE},
     }
 
 
