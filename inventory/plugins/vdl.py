@@ -124,6 +124,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         )
         for machine, reason in guests.left_out.items():
             self.display.warning(f"{machine} is left out: {reason}")
+        for machine in guests.renewed:
+            self.display.warning(f"{machine} was made anew and has a new SSH host key")
         options = shlex.join(ssh_options(guests.known_hosts))
         return {"inventory": guests.inventory, "ssh_options": options}
 

@@ -11,7 +11,13 @@ from typing import Any
 from provision.deadline import Deadline
 from provision.errors import SpecError
 from provision.guests.events import HostResult, PlaybookResult
-from provision.guests.hostkeys import GuestKeys, learn_host_keys, parse_host_keys, read_memory
+from provision.guests.hostkeys import (
+    GuestKeys,
+    Remembered,
+    learn_host_keys,
+    parse_host_keys,
+    read_memory,
+)
 from provision.guests.inventory import Inventory, inventory_of
 from provision.guests.machines import Guest, guests_of
 from provision.guests.playbook import OnEvent, PlaybookRun, run_playbook
@@ -58,7 +64,8 @@ class Settings:
 class Guests:
     """The guests of a lab, ready to be worked on.
 
-    `left_out` has the reason for each machine that can't be logged in to.
+    `left_out` has the reason for each machine that can't be logged in to; `renewed` are machines
+    whose host keys are new because their VM was made anew.
     """
 
     lab: Lab
@@ -66,6 +73,7 @@ class Guests:
     known_hosts: Path
     left_out: Mapping[str, str]
     simulated: bool = False
+    renewed: tuple[str, ...] = ()
 
 
 def reach_guests(
@@ -96,22 +104,24 @@ def reach_guests(
             left_out[guest.name] = error.text()
         else:
             guests.append(guest)
-    learn_host_keys(known_hosts, learned)
+    renewed = learn_host_keys(known_hosts, learned)
     inventory = inventory_of(lab.lab, guests, lab, hosts=hosts, simulated=simulated)
-    return Guests(lab, inventory, known_hosts, left_out, simulated)
+    return Guests(lab, inventory, known_hosts, left_out, simulated, renewed)
 
 
-def _keys(guest: Guest, remembered: Mapping[str, tuple[str, ...]]) -> GuestKeys:
-    """Return the keys that a guest publishes, or those it published earlier."""
-    uuid = guest.vm.instance_uuid
-    keys = parse_host_keys(guest.host_keys) or remembered.get(uuid, ())
+def _keys(guest: Guest, memory: Mapping[str, Remembered]) -> GuestKeys:
+    """Return the keys that a guest publishes, or those that the same VM published earlier."""
+    uuid, vm_id = guest.vm.instance_uuid, guest.vm.id
+    keys = parse_host_keys(guest.host_keys)
+    if not keys and uuid in memory and memory[uuid].vm_id == vm_id:
+        keys = memory[uuid].keys
     if not keys:
         raise SpecError(
             "the guest publishes no SSH host key",
             why="guestinfo.vdl.hostkeys is empty, so nothing proves that the right guest answers",
             fix="boot it with vdl's own cloud-init data, or publish the key with vmware-rpctool",
         )
-    return GuestKeys(guest.name, uuid, guest.address, guest.port, keys)
+    return GuestKeys(guest.name, uuid, vm_id, guest.address, guest.port, keys)
 
 
 def configure(

@@ -1,8 +1,10 @@
 """A `known_hosts` file per lab, filled from the keys that the guests publish through vCenter.
 
-A guest is known by the instance UUID of its VM, not by its address: addresses are reused. The
-file remembers each VM's keys in comment lines, which OpenSSH skips, and names the current
-addresses in ordinary lines, so that `ssh -o UserKnownHostsFile=FILE` works with it too.
+A guest is known by the instance UUID of its VM, not by its address: addresses are reused. A VM
+that vdl makes anew has the UUID of the one before, but another managed object id; only then may
+its keys be others. The file remembers each VM's keys in comment lines, which OpenSSH skips, and
+names the current addresses in ordinary lines, so that `ssh -o UserKnownHostsFile=FILE` works
+with it too.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ SSH_PORT = 22
 
 # sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT": type, base64 blob; the blob begins with the type again.
 _KEY = re.compile(r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/=]{16,})$")
-_MEMORY = re.compile(r"^# (?P<uuid>[0-9A-Za-z-]{1,64}) (?P<key>\S+ \S+)$")
+_MEMORY = re.compile(r"^# (?P<uuid>[0-9A-Za-z-]{1,64}) (?P<vm_id>\S{1,64}) (?P<key>\S+ \S+)$")
 
 
 class HostKeyChanged(VdlError):
@@ -35,8 +37,17 @@ class GuestKeys:
 
     machine: str
     instance_uuid: str
+    vm_id: str
     address: str
     port: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Which VM published which keys."""
+
+    vm_id: str
     keys: tuple[str, ...]
 
 
@@ -71,47 +82,46 @@ def _is_key(entry: str) -> bool:
     return raw.startswith(len(kind).to_bytes(4, "big") + kind.encode())
 
 
-def learn_host_keys(known_hosts: Path, guests: Iterable[GuestKeys]) -> None:
+def learn_host_keys(known_hosts: Path, guests: Iterable[GuestKeys]) -> tuple[str, ...]:
     """Write the guests' keys and addresses to `known_hosts`, whole or not at all.
 
     A VM that is not among `guests` keeps its keys but loses its address, which may by now be
     another VM's.
 
+    Returns:
+        The machines whose VM was made anew since, and which have other keys therefore.
+
     Raises:
-        HostKeyChanged: A VM that is known publishes other keys. The file stays as it was.
+        HostKeyChanged: A VM publishes other keys than before. The file stays as it was.
     """
     guests = sorted(guests, key=lambda guest: guest.machine)
     memory = read_memory(known_hosts)
-    changed = [g for g in guests if not set(memory.get(g.instance_uuid, ())) <= set(g.keys)]
-    if changed:
+    differ = [g for g in guests if not set(_known(memory, g).keys) <= set(g.keys)]
+    if changed := [g for g in differ if _known(memory, g).vm_id == g.vm_id]:
         raise _changed(known_hosts, changed)
-    _write(known_hosts, {**memory, **{g.instance_uuid: g.keys for g in guests}}, guests)
+    memory |= {g.instance_uuid: Remembered(g.vm_id, g.keys) for g in guests}
+    _write(known_hosts, memory, guests)
+    return tuple(g.machine for g in differ)
 
 
-def forget_host_keys(known_hosts: Path, instance_uuids: Iterable[str]) -> None:
-    """Forget VMs that were destroyed or made anew; their next keys are taken as first ones.
-
-    Addresses go too: `learn_host_keys` writes them again before anything connects.
-    """
-    gone = set(instance_uuids)
-    memory = read_memory(known_hosts)
-    if gone & memory.keys():
-        _write(known_hosts, {u: keys for u, keys in memory.items() if u not in gone}, [])
-
-
-def read_memory(known_hosts: Path) -> dict[str, tuple[str, ...]]:
-    """Return the remembered keys per instance UUID; nothing where there is no file yet."""
+def read_memory(known_hosts: Path) -> dict[str, Remembered]:
+    """Return what is remembered per instance UUID; nothing where there is no file yet."""
     if not known_hosts.exists():
         return {}
-    memory: dict[str, tuple[str, ...]] = {}
+    memory: dict[str, Remembered] = {}
     for line in known_hosts.read_text(encoding="utf-8").splitlines():
         if match := _MEMORY.fullmatch(line):
-            memory[match["uuid"]] = (*memory.get(match["uuid"], ()), match["key"])
+            earlier = memory[match["uuid"]].keys if match["uuid"] in memory else ()
+            memory[match["uuid"]] = Remembered(match["vm_id"], (*earlier, match["key"]))
     return memory
 
 
-def _write(path: Path, memory: Mapping[str, tuple[str, ...]], guests: list[GuestKeys]) -> None:
-    lines = [f"# {uuid} {key}" for uuid, keys in sorted(memory.items()) for key in keys]
+def _known(memory: Mapping[str, Remembered], guest: GuestKeys) -> Remembered:
+    return memory.get(guest.instance_uuid, Remembered(guest.vm_id, ()))
+
+
+def _write(path: Path, memory: Mapping[str, Remembered], guests: list[GuestKeys]) -> None:
+    lines = [f"# {uuid} {m.vm_id} {key}" for uuid, m in sorted(memory.items()) for key in m.keys]
     lines += [f"{_pattern(g.address, g.port)} {key}" for g in guests for key in g.keys]
     write_private(path, "".join(f"{line}\n" for line in lines))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ DOCUMENTATION = """
 """
 
 LONGEST_MESSAGE = 4000
+_SSH_CHATTER = re.compile(r"\n?Shared connection to \S+ closed\.")
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no types
@@ -112,8 +114,10 @@ def message(result: Mapping[str, Any]) -> str:
     said = result.get("censored") or result.get("msg") or ""
     parts = [said if isinstance(said, str) else json.dumps(said, default=str)]
     if "rc" in result:
-        parts.append(str(result.get("stderr") or result.get("stdout") or ""))
-    return "\n".join(part.strip() for part in parts if part.strip())[-LONGEST_MESSAGE:]
+        # `raw` has a terminal, so that a command's own error is among its output.
+        parts += [str(result.get("stdout") or ""), str(result.get("stderr") or "")]
+    text = "\n".join(part.strip() for part in parts if part.strip())
+    return _SSH_CHATTER.sub("", text)[-LONGEST_MESSAGE:]
 
 
 def label(result: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from provision.errors import SpecError
 from provision.guests.hostkeys import (
     GuestKeys,
     HostKeyChanged,
-    forget_host_keys,
     learn_host_keys,
     parse_host_keys,
 )
@@ -26,9 +25,13 @@ def ecdsa_key() -> str:
 
 
 def guest(
-    *keys: str, machine: str = "vroom-cpu-1", address: str = "10.0.0.5", port: int = 22
+    *keys: str,
+    machine: str = "vroom-cpu-1",
+    vm_id: str = "vm-7",
+    address: str = "10.0.0.5",
+    port: int = 22,
 ) -> GuestKeys:
-    return GuestKeys(machine, f"uuid-{machine}", address, port, keys)
+    return GuestKeys(machine, f"uuid-{machine}", vm_id, address, port, keys)
 
 
 def lines(path: Path) -> list[str]:
@@ -99,15 +102,10 @@ def test_a_further_key_beside_the_known_one_is_fine(tmp_path: Path) -> None:
     assert lines(known_hosts) == [f"10.0.0.5 {first}", f"10.0.0.5 {second}"]
 
 
-def test_a_machine_made_anew_may_have_a_new_key_once_it_is_forgotten(tmp_path: Path) -> None:
+def test_a_vm_made_anew_may_have_a_new_key_and_says_so(tmp_path: Path) -> None:
     known_hosts = tmp_path / "known_hosts"
     new = ed25519_key()
-    learn_host_keys(known_hosts, [guest(ed25519_key())])
-    forget_host_keys(known_hosts, ["uuid-vroom-cpu-1"])
-    learn_host_keys(known_hosts, [guest(new)])
+    assert learn_host_keys(known_hosts, [guest(ed25519_key())]) == ()
+    assert learn_host_keys(known_hosts, [guest(new, vm_id="vm-8")]) == ("vroom-cpu-1",)
+    assert learn_host_keys(known_hosts, [guest(new, vm_id="vm-8")]) == ()
     assert lines(known_hosts) == [f"10.0.0.5 {new}"]
-
-
-def test_forgetting_what_is_unknown_makes_no_file(tmp_path: Path) -> None:
-    forget_host_keys(tmp_path / "known_hosts", ["uuid-x"])
-    assert list(tmp_path.iterdir()) == []
