@@ -80,6 +80,7 @@ class Remedies:
         """
         found: list[str] = []
         for proposals in (
+            self._made_again(case),
             self._changed_hosts(case),
             self._restarts(case),
             self._less_memory(case),
@@ -112,20 +113,29 @@ class Remedies:
 
     def _changed_hosts(self, case: Case) -> Iterator[str]:
         need = case.requests[0].need
+        own = {host.id: host for host in self.problem.hosts}
         for change in HOST_CHANGES:
-            hosts: dict[str, Host] = {}
-            for host, refused in case.refusals:
-                mine = next(h for h in self.problem.hosts if h.id == host.id)
-                better = change.apply(mine, need) if refused.code in change.codes else None
-                if better is None:
-                    continue
-                hosts[host.id] = better
-                if self._works(case, self._with_hosts(hosts)):
-                    names = listed(host.name for host in hosts.values())
-                    yield change.text.format(hosts=names)
+            better = [
+                changed
+                for host, refused in case.refusals
+                if refused.code in change.codes and (changed := change.apply(own[host.id], need))
+            ]
+            for hosts in _single_then_together(better):
+                if self._works(case, self._with_hosts({host.id: host for host in hosts})):
+                    yield change.text.format(hosts=listed(host.name for host in hosts))
                     break
-                if len(hosts) == HOSTS_CHANGED:
-                    break
+
+    def _made_again(self, case: Case) -> Iterator[str]:
+        """Propose to give up VMs that may not leave their hosts, where others have room."""
+        names = {request.machine for request in case.requests if not request.movable}
+        if not names:
+            return
+        requests = tuple(
+            replace(r, home=None, movable=True) if r.machine in names else r
+            for r in self.problem.requests
+        )
+        if self._works(case, replace(self.problem, requests=requests)):
+            yield f"delete {listed(sorted(names))} and plan again: another host has room"
 
     def _restarts(self, case: Case) -> Iterator[str]:
         """Propose to power the lab's own machines off, so that all can start in a better order."""
@@ -212,6 +222,13 @@ class Remedies:
                     if card.mode is mode and model_of(card) is need.model:
                         return state.host, replace(card, passthrough_active=True)
         return None
+
+
+def _single_then_together(hosts: Sequence[Host]) -> Iterator[Sequence[Host]]:
+    """Yield the first few hosts one by one, then two, three and more of them together."""
+    few = hosts[:HOSTS_CHANGED]
+    yield from ([host] for host in few)
+    yield from (few[:count] for count in range(2, len(few) + 1))
 
 
 def _consolidate(host: Host, _need: Need | None = None) -> Host | None:

@@ -60,8 +60,9 @@ def _one(action: Action) -> Iterator[Text]:
         yield Text(f"      card      {_card(card)}")
     for change in action.changes:
         yield Text(f"      {change.path:<9} {change.old} → {change.new}")
-    for key, value in sorted(action.settings.items()):
-        yield Text(f"      setting   {key} = {value}", style="dim")
+    if action.settings:
+        settings = ", ".join(f"{key}={value}" for key, value in sorted(action.settings.items()))
+        yield Text(f"      settings  {settings}", style="dim")
 
 
 def _card(card: CardChoice) -> str:

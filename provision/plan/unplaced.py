@@ -57,7 +57,8 @@ class Advisor:
             subject, head = first.machine, "no host takes it"
         else:
             subject = first.machine.rpartition("-")[0]
-            head = f"{len(requests)} of {counted(total, 'machine')} found no host"
+            names = listed(request.machine for request in requests)
+            head = f"{len(requests)} of {counted(total, 'machine')} found no host: {names}"
         case = Case(tuple(requests), refusals, total)
         return Finding(
             severity=Severity.ERROR,
