@@ -50,7 +50,9 @@ def method(name: str, privilege: str | None = None) -> Callable[[F], F]:
     Without a privilege, the one that pyVmomi's type tables name for the method is asked for.
 
     It is called as `function(self, call, **arguments)` with the WSDL parameter names, holding
-    the world's lock, and returns the result or raises a `vmodl.MethodFault`.
+    the world's lock, and returns the result or raises a `vmodl.MethodFault`. Each parameter
+    that it declares is passed: None (an empty array) where the client left it out. A client
+    that sets one which it does not declare gets `NotSupported`.
     """
 
     def register(function: F) -> F:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
 import re
@@ -37,6 +38,11 @@ _COOKIE = re.compile(r'vmware_soap_session="?([0-9a-f]+)"?')
 _HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 _log = logging.getLogger(__name__)
+
+
+def server_name(host: str, port: int) -> str:
+    """Return `HOST:PORT` as URLs have it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def client_version(world: World, action: str) -> str:
@@ -219,7 +225,8 @@ class _Server(socketserver.ThreadingTCPServer):
             connections = dict(self._connections)
             for connection in connections:
                 # Of the plain socket: the TLS layer belongs to the connection's own thread.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
         with self.world.lock:
             self.world.changed.notify_all()
         for thread in connections.values():
@@ -253,8 +260,7 @@ class SoapServer:
         folder = directory or Path(self._temporary.name if self._temporary else ".")
         identity = make_identity(host, folder)
         self._server.context = identity.context
-        shown = f"[{host}]" if ":" in host else host
-        self.server = f"{shown}:{self._server.server_address[1]}"
+        self.server = server_name(host, self._server.server_address[1])
         self.url = f"https://{self.server}/sdk"
         self.ca_file = identity.ca_file
         self.thumbprint = identity.thumbprint

@@ -32,7 +32,8 @@ class InProcessStub(StubAdapterBase):
             vmodl.MethodFault: As the method has it.
             ConnectionError: The fault plan loses the response, or the vCenter is away.
         """
-        caller = Caller(version=self.version, cookie=self.sessionId, agent="in-process")
+        before = self.sessionId
+        caller = Caller(version=self.version, cookie=before, agent="in-process")
         arguments = {p.name: rebind(a, None) for p, a in zip(info.params, args, strict=True)}
         request = Request(mo._GetMoId(), info, arguments)  # noqa: SLF001 - public
         try:
@@ -40,7 +41,9 @@ class InProcessStub(StubAdapterBase):
         except vmodl.MethodFault as fault:
             raise rebind(fault, self) from None
         finally:
-            self.sessionId = caller.cookie
+            # Another thread may have logged in meanwhile: what did not change is not written.
+            if caller.cookie != before:
+                self.sessionId = caller.cookie
 
     def DropConnections(self) -> None:  # noqa: N802 - pyVmomi's name
         """Nothing is connected; pyVim calls this on disconnecting."""

@@ -7,18 +7,21 @@ import http.client
 import socket
 import ssl
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from cryptography import x509
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapResponseDeserializer
 
 from provision.simulator.engine.body import MAX_REQUEST
-from provision.simulator.engine.soap_server import SoapServer, client_version
+from provision.simulator.engine.certificates import make_identity
+from provision.simulator.engine.soap_server import SoapServer, client_version, server_name
 from provision.simulator.engine.world import Settings, World
 from tests.unit.simulator.small_world import USERS, Lab, object_spec
 
@@ -98,17 +101,28 @@ def test_the_private_key_is_for_its_owner_only(tmp_path: Path) -> None:
     world.close()
 
 
-def test_ipv6_is_listened_on() -> None:
-    world = World()
-    with SoapServer(world, "::1") as server:
-        assert server.server.startswith("[::1]:")
-        assert server.url == f"https://{server.server}/sdk"
-        context = ssl.create_default_context(cafile=str(server.ca_file))
-        port = int(server.server.rpartition(":")[2])
-        with closing(http.client.HTTPSConnection("::1", port, context=context)) as client:
-            client.request("POST", "/sdk", CONTENT)
-            assert client.getresponse().status == 200
-    world.close()
+@pytest.mark.parametrize(
+    ("host", "name"), [("127.0.0.1", "127.0.0.1:443"), ("::1", "[::1]:443"), ("vc", "vc:443")]
+)
+def test_addresses_are_written_as_in_urls(host: str, name: str) -> None:
+    assert server_name(host, 443) == name
+
+
+@pytest.mark.parametrize("host", ["::1", "192.0.2.1", "vc.example.com", "0.0.0.0"])  # noqa: S104
+def test_certificates_are_made_for_any_kind_of_address(host: str, tmp_path: Path) -> None:
+    identity = make_identity(host, tmp_path)
+    pem = (tmp_path / "server.pem").read_bytes()
+    names = (
+        x509.load_pem_x509_certificate(pem)
+        .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        .value
+    )
+
+    every = [
+        str(v) for kind in (x509.DNSName, x509.IPAddress) for v in names.get_values_for_type(kind)
+    ]
+    assert {host, "localhost", "127.0.0.1"} <= set(every)
+    assert identity.ca_file.read_bytes().startswith(b"-----BEGIN CERTIFICATE")
 
 
 def test_the_cookie_proves_the_session(lab: Lab) -> None:
@@ -279,6 +293,25 @@ def test_a_client_that_sends_half_a_request_blocks_nobody(lab: Lab) -> None:
         slow.putheader("Content-Length", "1000")
         slow.endheaders(b"<half")
         assert post(lab, CONTENT)[0].status == 200
+
+
+def test_a_wait_ends_when_its_client_has_gone(lab: Lab) -> None:
+    client = lab.connect()
+    client.watch(object_spec(client.root, "name"))
+    version = client.updates("").version
+    (session,) = lab.world.sessions.all()
+    wait = ENVELOPE.format(
+        '<WaitForUpdatesEx xmlns="urn:vim25">'
+        '<_this type="PropertyCollector">propertyCollector</_this>'
+        f"<version>{version}</version></WaitForUpdatesEx>"
+    )
+    with closing(connection(lab)) as gone:
+        gone.request("POST", "/sdk", wait, {"Cookie": f"vmware_soap_session={session.cookie}"})
+        while not session.running:
+            time.sleep(0.01)
+    while session.running:
+        lab.root.touch()
+        time.sleep(0.01)
 
 
 def test_a_server_that_stopped_is_gone(lab: Lab) -> None:

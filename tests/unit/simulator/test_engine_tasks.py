@@ -45,6 +45,10 @@ class Workshop(Vm):
 
         return call.start_task(self, "PowerOffVM_Task", self.touch, begin=begin)
 
+    @method("ResetVM_Task")
+    def reset(self, call: Call) -> Any:
+        return call.start_task(self, "ResetVM_Task", lambda: 1 // 0)
+
     @method("CreateSnapshot_Task")
     def snapshot(self, call: Call, name: str, memory: Any, quiesce: Any) -> Any:
         del name, memory, quiesce
@@ -65,7 +69,8 @@ def clock() -> ManualClock:
 @pytest.fixture
 def slow(make_lab: MakeLab, clock: ManualClock) -> Lab:
     """Return a world whose tasks take ten seconds."""
-    latency = {"ReconfigVM_Task": "10 s", "PowerOnVM_Task": "10 s"}
+    methods = ("ReconfigVM_Task", "PowerOnVM_Task", "ResetVM_Task")
+    latency = dict.fromkeys(methods, "10 s")
     return make_lab(clock=clock, latency=latency, task_retention=60.0)
 
 
@@ -219,3 +224,11 @@ def test_progress_is_told_on_the_way(slow: Lab, clock: ManualClock) -> None:
         seen.append(update.filterSet[0].objectSet[0].changeSet[0].val)
 
     assert seen == [25, 50, 75]
+
+
+def test_a_bug_in_the_simulator_ends_the_task(slow: Lab, clock: ManualClock) -> None:
+    task = slow.connect().of(workshop(slow)).Reset()
+    with pytest.raises(ZeroDivisionError):
+        clock.advance(10)
+
+    assert isinstance(task.info.error, vmodl.fault.SystemError)
