@@ -175,7 +175,8 @@ class Card:
             subVendorId=signed(self.model.vendor_id),
             vendorName="NVIDIA Corporation",
             deviceId=signed(self.device_id),
-            subDeviceId=0,
+            # Physical functions have one; govc tells virtual functions by its absence.
+            subDeviceId=signed(self.device_id),
             deviceName=self.model.name,
             deviceClassName="3D controller",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
@@ -37,36 +38,28 @@ _FIRST_KEY: tuple[tuple[type[Any], int], ...] = (
 _OTHER_KEY = 20000
 
 
-def _info(label: str, summary: str) -> Any:
-    return build(vim.Description, label=label, summary=summary)
+def _info(label: str, summary: str | None = None) -> Any:
+    return build(vim.Description, label=label, summary=summary or label)
 
 
 def _on_pci(kind: type[Any], key: int, unit: int, label: str, **values: Any) -> Any:
     return build(
-        kind, key=key, controllerKey=PCI, unitNumber=unit, deviceInfo=_info(label, label), **values
+        kind, key=key, controllerKey=PCI, unitNumber=unit, deviceInfo=_info(label), **values
     )
 
 
-def standard(config: VmConfig) -> list[Any]:
-    """Return the devices of a VM that has one disk, one network card and nothing special."""
-    return [
+@cache
+def _controllers() -> tuple[Any, ...]:
+    """Return what every VM has; nobody changes these objects, so that all VMs share them."""
+    return (
         build(
-            _dev.VirtualPS2Controller,
-            key=PS2,
-            busNumber=0,
-            deviceInfo=_info("PS2 controller 0", ""),
+            _dev.VirtualPS2Controller, key=PS2, busNumber=0, deviceInfo=_info("PS2 controller 0")
         ),
         build(
-            _dev.VirtualPCIController,
-            key=PCI,
-            busNumber=0,
-            deviceInfo=_info("PCI controller 0", ""),
+            _dev.VirtualPCIController, key=PCI, busNumber=0, deviceInfo=_info("PCI controller 0")
         ),
         build(
-            _dev.VirtualSIOController,
-            key=SIO,
-            busNumber=0,
-            deviceInfo=_info("SIO controller 0", ""),
+            _dev.VirtualSIOController, key=SIO, busNumber=0, deviceInfo=_info("SIO controller 0")
         ),
         _on_pci(_dev.VirtualVideoCard, 500, 0, "Video card", videoRamSizeInKB=16384),
         _on_pci(
@@ -78,9 +71,12 @@ def standard(config: VmConfig) -> list[Any]:
             scsiCtlrUnitNumber=7,
             sharedBus="noSharing",
         ),
-        new_disk(config, config.disk_bytes),
-        new_nic(config, NIC, 7),
-    ]
+    )
+
+
+def standard(config: VmConfig) -> list[Any]:
+    """Return the devices of a VM that has one disk, one network card and nothing special."""
+    return [*_controllers(), new_disk(config, config.disk_bytes), new_nic(config, NIC, 7)]
 
 
 def new_disk(config: VmConfig, size: int) -> Any:
@@ -252,11 +248,11 @@ class Change:
             device.controllerKey, device.unitNumber = PCI, 18 + number
             device.deviceInfo = _info(f"PCI device {number}", str(label(device)))
         elif isinstance(device, _dev.VirtualEthernetCard):
-            device.deviceInfo = _info(f"Network adapter {device.key - NIC + 1}", "")
+            device.deviceInfo = _info(f"Network adapter {device.key - NIC + 1}")
             device.controllerKey = PCI
             device.macAddress = device.macAddress or self.config.next_mac()
         elif isinstance(device, _dev.VirtualDisk):
-            device.deviceInfo = _info(f"Hard disk {device.key - DISK + 1}", "")
+            device.deviceInfo = _info(f"Hard disk {device.key - DISK + 1}")
             _resize(device, _capacity(device))
             device.backing = device.backing or new_disk(self.config, 0).backing
 
