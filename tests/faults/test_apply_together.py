@@ -1,0 +1,61 @@
+"""Two administrators, one lab."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from provision.apply.result import Outcome
+from tests.faults.apply_site import Site, assert_converged, gpus, make_lab, open_site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with open_site(tmp_path) as site:
+        yield site
+
+
+def test_fault_17_two_applies_of_the_same_plan_at_once_make_each_vm_once(site: Site) -> None:
+    """Both have looked before either has begun: nothing but the names keeps them apart."""
+    lab = make_lab(gpu=gpus(3), cpu={"count": 3})
+    plan = site.plan(lab)
+    start, results = threading.Barrier(2), []
+
+    def administrator() -> None:
+        def replan(*_: object) -> object:
+            start.wait(10)  # both have read the world; now both believe that it is fresh
+            return plan
+
+        results.append(site.carry_out(plan, lab, replan=replan))
+
+    threads = [threading.Thread(target=administrator) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    outcomes = [machine.outcome for result in results for machine in result.machines]
+    assert outcomes == [Outcome.DONE] * 12
+    notes = [m.note for result in results for m in result.machines if m.note]
+    assert len(notes) == 6
+    assert all("another run" in note for note in notes)
+    assert_converged(lab, site.snapshot(lab))
+
+
+def test_fault_17_two_processes_at_once_make_each_vm_once(site: Site) -> None:
+    lab = make_lab(gpu=gpus(2), cpu={"count": 2})
+    command, environment = site.child(lab), {**os.environ, "TEST_PASSWORD": site.password}
+    children = [
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    answers = [child.communicate(timeout=60) for child in children]
+    # The slower one may have come when the faster one was at work: then its plan is stale.
+    for child, (_, errors) in zip(children, answers, strict=True):
+        assert child.returncode == 0 or "StalePlan" in errors
+    assert 0 in {child.returncode for child in children}
+    assert_converged(lab, site.snapshot(lab))
