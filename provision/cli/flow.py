@@ -57,6 +57,7 @@ def provision(
     show_on_stderr(render_text(plan))
     _check(plan, consent)
     if not plan.pending:
+        say("nothing to do: every machine is as the lab file wants it")
         return Result(lab.lab, ())
     if not consent.yes:
         ask("Carry this plan out?")
@@ -91,8 +92,3 @@ def ask(question: str) -> None:
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on", fix="use --yes to go on without asking")
     click.confirm(question, abort=True, err=True)
-
-
-def next_step(text: str) -> None:
-    """Say what to type next."""
-    say(f"next: {text}")

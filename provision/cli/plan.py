@@ -9,10 +9,10 @@ import click
 from provision.cli.connect import vcenter_of
 from provision.cli.errors import ExitCode
 from provision.cli.options import VCenterOptions, lab_argument, output_option, vcenter_options
-from provision.cli.output import show, show_json
+from provision.cli.output import show, show_json, write_line
 from provision.plan.planner import plan as make_plan
 from provision.plan.render_json import document
-from provision.plan.render_text import render_text
+from provision.plan.render_text import next_step, render_text
 from provision.spec.reader import load_lab
 
 
@@ -42,6 +42,7 @@ def command(
         show_json(document(plan))
     else:
         show(render_text(plan, verbose=verbose))
+        write_line(next_step(plan))
     if plan.blocked:
         context.exit(ExitCode.BLOCKED)
     if check and plan.pending:

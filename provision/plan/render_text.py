@@ -34,7 +34,6 @@ def render_text(plan: Plan, *, verbose: bool = False) -> Text:
             it, a kind of action with more than 40 machines is summarised per group.
     """
     lines = [*_actions(plan, verbose=verbose), *_findings(plan.findings), Text(_count(plan))]
-    lines.append(Text(_next(plan), style="bold"))
     return Text("\n").join(lines)
 
 
@@ -102,7 +101,8 @@ def _count(plan: Plan) -> str:
     return f"Plan: {parts}."
 
 
-def _next(plan: Plan) -> str:
+def next_step(plan: Plan) -> str:
+    """Return what to type after looking at the plan."""
     if plan.blocked:
         return "Blocked: nothing can change until the errors above are gone. Next: vdl plan"
     if not plan.pending:

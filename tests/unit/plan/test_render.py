@@ -5,7 +5,7 @@ import json
 from provision.plan.model import Plan
 from provision.plan.planner import plan
 from provision.plan.render_json import render_json
-from provision.plan.render_text import render_text
+from provision.plan.render_text import next_step, render_text
 from tests.unit.plan import worlds
 
 HOSTS = {"esx-01": {"cards": {"count": 2}}}
@@ -41,28 +41,25 @@ def test_text_shows_signs_cards_changes_and_settings() -> None:
         "  1 running machine will be shut down, changed and started again: vroom-cpu-1\n"
         "  fix: wait until what runs in them has ended, or undo the change in the lab file\n"
         "\n"
-        "Plan: 1 to create, 1 to update, 0 to replace, 0 to destroy.\n"
-        "Next: vdl provision"
+        "Plan: 1 to create, 1 to update, 0 to replace, 0 to destroy."
     )
 
 
 def test_text_of_a_blocked_plan_ends_with_what_to_do() -> None:
-    shown = render_text(planned({"shared": {"count": 3, "gpu": {"vgpu": "grid_a100d-80c"}}}, {}))
-    lines = shown.plain.splitlines()
+    blocked = planned({"shared": {"count": 3, "gpu": {"vgpu": "grid_a100d-80c"}}}, {})
+    lines = render_text(blocked).plain.splitlines()
     assert "error: gpu-capacity: vroom-shared" in lines
     assert "  esx-01: 2 x A100-80: full of grid_a100d-80c" in lines
-    assert lines[-2:] == [
-        "Plan: 3 to create, 0 to update, 0 to replace, 0 to destroy.",
-        "Blocked: nothing can change until the errors above are gone. Next: vdl plan",
-    ]
+    assert lines[-1] == "Plan: 3 to create, 0 to update, 0 to replace, 0 to destroy."
+    assert next_step(blocked).startswith("Blocked: nothing can change until the errors above")
 
 
-def test_text_without_changes_is_two_lines() -> None:
+def test_text_without_changes_is_one_line() -> None:
     same = planned({"cpu": {}}, {"vms": {"vroom-cpu-1": {"of": "vroom-cpu-1", "host": "esx-01"}}})
     assert render_text(same).plain.splitlines() == [
         "Plan: 0 to create, 0 to update, 0 to replace, 0 to destroy.",
-        "Nothing to do. Next: vdl configure",
     ]
+    assert next_step(same) == "Nothing to do. Next: vdl configure"
     assert "= vroom-cpu-1: as the lab file says" in render_text(same, verbose=True).plain
 
 
