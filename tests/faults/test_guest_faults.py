@@ -134,6 +134,21 @@ def test_fault_34_one_machine_fails_and_the_rerun_repairs_only_that(tmp_path: Pa
     assert (second.failed, third.failed, third.changed) == ((), (), 0)
 
 
+@pytest.mark.slow
+def test_fault_36_a_missing_gpu_closes_the_gate(tmp_path: Path) -> None:
+    with ssh_lab(tmp_path, "lab-cpu-1") as lab:
+        variables = {"verify_simulated": False, "verify_gpu_count": 0}
+        passed = configure(lab.reach(), lab.settings(variables=variables))
+        variables |= {"verify_gpu_count": 9, "verify_gpu_mode": "passthrough"}
+        failed = configure(lab.reach(), lab.settings(variables=variables))
+
+    gate = passed.hosts["lab-cpu-1"].data["vdl_gate"]
+    assert (gate["passed"], gate["gpus"], gate["simulated"]) == (True, [], False)
+    host = failed.hosts["lab-cpu-1"]
+    assert host.message == "the framework sees 0 GPUs instead of 9"
+    assert host.data["vdl_gate"]["reasons"] == [host.message]
+
+
 HOSTILE = [
     "$(touch {marker})",
     "`touch {marker}`",

@@ -1,6 +1,7 @@
 """site.yml, really run against SSH servers on this machine."""
 
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -31,6 +32,17 @@ def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     assert gate["packages"]["keras"]
     written = lab.guests["lab-cpu-1"].payload_dir / "gate.json"
     assert json.loads(written.read_text()) == gate
+
+
+def test_a_python_without_the_framework_closes_the_gate(tmp_path: Path) -> None:
+    with ssh_lab(tmp_path, "lab-cpu-1") as lab:
+        # Without site-packages, every Python is one without TensorFlow.
+        bare = lab.guests["lab-cpu-1"].folder / "bin" / "bare-python"
+        lab.guests["lab-cpu-1"].install(
+            "bare-python", f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n'
+        )
+        result = configure(lab.reach(), lab.settings(payload_python=str(bare)))
+    assert "has no tensorflow" in (result.hosts["lab-cpu-1"].message or "")
 
 
 def test_a_check_tells_what_would_change_and_changes_nothing(tmp_path: Path) -> None:
