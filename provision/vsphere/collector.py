@@ -22,6 +22,10 @@ ATTEMPTS = 5
 Paths = Mapping[Any, Sequence[str]]
 
 
+class _SessionEnded(Exception):
+    """vCenter let the read pass and held the properties back: nobody is logged in any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """One object with those of the wanted properties that are set."""
@@ -50,8 +54,9 @@ class Collector:
     A read that loses its view or its place (a session that ended, a lost page) starts again.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, page: int = PAGE) -> None:
         self._session = session
+        self._page = page
 
     def under(self, container: Any, paths: Paths) -> list[Found]:
         """Return all objects of these types below a container, at any depth."""
@@ -96,8 +101,14 @@ class Collector:
                 return read()
             except ResponseLost:
                 continue
-            except (vmodl.fault.ManagedObjectNotFound, vmodl.fault.InvalidArgument):
-                if self._session.generation == generation:
+            except _SessionEnded:
+                self._session.renew(generation)
+            except vmodl.fault.ManagedObjectNotFound as fault:
+                # A view that is gone has ended with its session, whether or not vCenter said so.
+                if self._same(generation) and not isinstance(fault.obj, vim.view.View):
+                    raise
+            except vmodl.fault.InvalidArgument:
+                if self._same(generation):
                     raise
         raise VCenterAway(
             "vCenter broke off a long read again and again",
@@ -105,6 +116,9 @@ class Collector:
             why=f"{ATTEMPTS} attempts did not get through all pages",
             fix="check vCenter and the network, then run the same command again",
         )
+
+    def _same(self, generation: int) -> bool:
+        return self._session.generation == generation
 
     def _under(self, container: Any, paths: Paths) -> list[Found]:
         manager = self._session.content.viewManager
@@ -129,7 +143,7 @@ class Collector:
                 for kind, wanted in paths.items()
             ],
         )
-        options = vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=PAGE)
+        options = vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=self._page)
         page = collector.RetrievePropertiesEx([spec], options)
         found: list[Found] = []
         while page is not None:
@@ -145,6 +159,8 @@ def _object(ref: Any) -> Any:
 
 
 def _found(content: Any) -> Found:
+    if any(isinstance(m.fault, vim.fault.NotAuthenticated) for m in content.missingSet or ()):
+        raise _SessionEnded
     return Found(content.obj, {prop.name: prop.val for prop in content.propSet})
 
 

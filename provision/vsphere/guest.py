@@ -14,6 +14,7 @@ from provision.vsphere.port import GuestReport
 # runs them has the same address there, and none of them leads to it.
 LIBVIRT_BRIDGE = ipaddress.ip_network("192.168.122.0/24")
 DOCKER_BRIDGE = ipaddress.ip_network("172.17.0.0/16")
+DOCKER_GATEWAY = ipaddress.ip_address("172.17.0.1")
 # RFC 2544: benchmarks only. A simulated guest without an SSH server has such an address.
 NOWHERE = ipaddress.ip_network("198.18.0.0/15")
 DEFAULT_SSH_PORT = 22
@@ -58,9 +59,9 @@ def _leads_there(text: str, nic: Any, *, simulated: bool) -> bool:
         return simulated
     if address.is_link_local or address.is_unspecified or address.is_multicast:
         return False
-    if address.version == 4 and address in LIBVIRT_BRIDGE:  # noqa: PLR2004 - IP version
+    if address in LIBVIRT_BRIDGE or address == DOCKER_GATEWAY:
         return False
-    return not (address.version == 4 and address in DOCKER_BRIDGE and _is_bridge(nic))  # noqa: PLR2004
+    return not (address in DOCKER_BRIDGE and _is_bridge(nic))
 
 
 def _is_bridge(nic: Any) -> bool:
@@ -70,7 +71,4 @@ def _is_bridge(nic: Any) -> bool:
 
 def nowhere(addresses: Iterable[str]) -> bool:
     """Whether all addresses are those of simulated guests that nobody can log in to."""
-    return all(
-        (address := ipaddress.ip_address(text)).version == 4 and address in NOWHERE  # noqa: PLR2004
-        for text in addresses
-    )
+    return all(ipaddress.ip_address(text) in NOWHERE for text in addresses)

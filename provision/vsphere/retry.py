@@ -23,7 +23,6 @@ from provision.deadline import Deadline
 # tokens move on with each answer, so the whole read or wait starts again.
 REPEATABLE = frozenset(
     {
-        "CreateCollectorForTasks",
         "CreateContainerView",
         "CreateFilter",
         "CreateListView",

@@ -51,7 +51,11 @@ class Session(StubAdapterBase):
         context = make_context(settings)
         check_server(settings, context)
         self._transport: Any = Transport(settings, context)
-        self.content = self._first_contact()
+        try:
+            self.content = self._first_contact()
+        except BaseException:
+            self._drop()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +84,15 @@ class Session(StubAdapterBase):
         self._closed.set()
         with suppress(NotSent, ResponseLost, NoConnection, vim.fault.NotAuthenticated):
             self._manager().Logout()
-        self._transport.DropConnections()
+        self._drop()
+
+    def _drop(self) -> None:
+        drop: Any = self._transport.DropConnections
+        drop()
+
+    def renew(self, generation: int) -> None:
+        """Log in again, unless another thread has done so since `generation`."""
+        self._log_in_again(generation, current_deadline(self._patience))
 
     def InvokeMethod(self, mo: Any, info: Any, args: Any) -> Any:  # noqa: N802 - pyVmomi's name
         """Carry one call out; see the class for what is raised."""

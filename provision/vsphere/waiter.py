@@ -13,12 +13,14 @@ from pyVmomi import vim, vmodl
 from provision.deadline import Deadline
 from provision.errors import NoConnection
 from provision.vsphere.collector import moid
+from provision.vsphere.retry import within
 from provision.vsphere.session import Session, VCenterAway
 from provision.vsphere.tls import ResponseLost
 
 WAIT_SECONDS = 30
 PAUSE_AFTER_LOSS = 0.2
 CLOSE_SECONDS = 5.0
+CANCEL_SECONDS = 0.05
 
 TASK_PATHS = ("info",)
 VM_PATHS = (
@@ -112,13 +114,21 @@ class Waiter:
         with self._lock:
             self._stopped = True
             self._lock.notify_all()
-            collector, thread = self._collector, self._thread
-        if thread is None:
-            return
+            thread = self._thread
+        end = Deadline.after(CLOSE_SECONDS)
+        while thread is not None and not end.passed:
+            thread.join(CANCEL_SECONDS)
+            if not thread.is_alive():
+                return
+            # Again and again, because a cancel may overtake the wait that it is meant for.
+            self._cancel(end)
+
+    def _cancel(self, end: Deadline) -> None:
+        with self._lock:
+            collector = self._collector
         if collector is not None:
-            with suppress(OSError, NoConnection, vmodl.MethodFault):
+            with within(end), suppress(OSError, NoConnection, vmodl.MethodFault):
                 collector.CancelWaitForUpdates()
-        thread.join(CLOSE_SECONDS)
 
     def _wait(self, ref: Any, enough: Predicate, deadline: Deadline) -> _Watch:
         watch = _Watch(enough)
@@ -187,13 +197,17 @@ class Waiter:
                 # Whatever ended this wait (a lost session, a restarted vCenter, a cancelled
                 # call), the way on is the same: a new filter over the same objects.
                 self._view = None
-                self._session.closed.wait(PAUSE_AFTER_LOSS)
+                if not self._stopped:
+                    self._session.closed.wait(PAUSE_AFTER_LOSS)
 
     def _someone_waits(self) -> bool:
         with self._lock:
-            while not self._watches and not self._stopped:
+            while not self._stopped and not self._unanswered():
                 self._lock.wait()
             return not self._stopped
+
+    def _unanswered(self) -> bool:
+        return any(not watch.over.is_set() for same in self._watches.values() for watch in same)
 
     def _build(self) -> None:
         content = self._session.content
