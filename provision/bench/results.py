@@ -26,6 +26,8 @@ from provision.errors import UsageError, VdlError
 RUN_VERSION = 1
 RUN_FILE = "run.json"
 GATE_FILE = "gate.json"
+# vdl never writes such a document, so a copy went wrong or something else wrote it.
+BROKEN = "copy the run again from where it was made, or move this file away and measure again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +182,9 @@ def _result(machine: MachineFacts, run_id: str, path: Path, gate: tuple[str, ...
         )
     except (KeyError, TypeError) as error:
         raise UsageError(
-            "this is no complete result document", subject=str(path), why=f"{error} is missing"
-        ) from error
+            "this is no complete result document", subject=str(path), why=f"{error} is missing",
+            fix=BROKEN,
+        ) from error  # fmt: skip
 
 
 def _speed(throughput: Mapping[str, Any] | None) -> Interval | None:
@@ -201,10 +204,18 @@ def _gate_reasons(path: Path) -> tuple[str, ...]:
 def _read(path: Path, kind: str) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError("the file can't be read", subject=str(path), why=str(error)) from error
+    except OSError as error:
+        raise UsageError(
+            "the file can't be read", subject=str(path), why=error.strerror,
+            fix="name the folder of a run, such as results/LAB/RUN",
+        ) from error  # fmt: skip
+    except ValueError as error:
+        raise UsageError(
+            "the file can't be read", subject=str(path), why=f"it is not whole: {error}",
+            fix=BROKEN,
+        ) from error  # fmt: skip
     if not isinstance(document, dict) or document.get("kind") != kind:
-        raise UsageError(f"this is no {kind} document", subject=str(path))
+        raise UsageError(f"this is no {kind} document", subject=str(path), fix=BROKEN)
     if document.get("version") != RUN_VERSION:
         raise UsageError(
             f"this document has version {document.get('version')}",

@@ -44,10 +44,13 @@ def _from_file(path: Path) -> str:
         password = path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            "the password file can't be read", subject=str(path), why=str(error)
-        ) from None
+            "the password file can't be read", subject=str(path), why=str(error),
+            fix="name a text file that holds the password and nothing else",
+        ) from None  # fmt: skip
     if not password:
-        raise UsageError("the password file is empty", subject=str(path))
+        raise UsageError(
+            "the password file is empty", subject=str(path), fix="write the password into it"
+        )
     return password
 
 

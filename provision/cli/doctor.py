@@ -56,7 +56,7 @@ def _computer() -> Iterator[Check]:
     for package in ("pyvmomi", "ansible-core"):
         yield Check(package, importlib.metadata.version(package))
     playbook = Path(sys.executable).parent / "ansible-playbook"
-    yield _present("ansible-playbook", shutil.which(playbook), "install vdl again")
+    yield _present("ansible-playbook", shutil.which(str(playbook)), "install vdl again")
     yield _present("ssh", shutil.which("ssh"), "install the OpenSSH client")
 
 

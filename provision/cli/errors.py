@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from provision import errors
+from provision.cli.output import say, unheard
 
 
 class ExitCode(IntEnum):
@@ -45,7 +46,8 @@ def exit_code_of(run: Callable[[], Any]) -> int:
     try:
         result = run()
     except click.ClickException as error:
-        error.show(file=sys.stderr)
+        with unheard():
+            error.show(file=sys.stderr)
         return ExitCode.USAGE if isinstance(error, click.UsageError) else ExitCode.FAILED
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted")
@@ -63,6 +65,6 @@ def exit_code_of(run: Callable[[], Any]) -> int:
 
 def _complain(text: str) -> None:
     if "--debug" in sys.argv:
-        traceback.print_exc(file=sys.stderr)
-    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(text, err=True)
+        with unheard():
+            traceback.print_exc(file=sys.stderr)
+    say(click.style("error: ", fg="red", bold=True) + text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from provision.bench.results import read_results
 from provision.bench.schedule import Benched, bench
 from provision.cli.output import say, show
-from provision.errors import PartlyDone, VdlError
+from provision.errors import PartlyDone, UsageError, VdlError
 from provision.guests.configure import Guests, Settings, configure, reach_guests, state_folder
 from provision.guests.events import Event, EventKind, PlaybookResult
 from provision.spec.model import Lab
@@ -47,9 +47,14 @@ def configure_stage(stage: Stage) -> PlaybookResult:
     """Run `site.yml`, telling each task as it begins.
 
     Raises:
+        UsageError: The lab has no machine yet.
         PartlyDone: Some machines failed.
         VdlError: All did.
     """
+    if not stage.guests.inventory["_meta"]["hostvars"] and not stage.guests.left_out:
+        raise UsageError(
+            "the lab has no machine to configure", subject=stage.lab.lab, fix="run `vdl provision`"
+        )
     result = configure(stage.guests, stage.settings, on_event=tell)
     judge(result, "configured")
     return result

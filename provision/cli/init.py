@@ -23,4 +23,9 @@ def command(lab_file: Path) -> None:
         raise UsageError(
             "the file exists and was left alone", subject=str(lab_file), fix="name another file"
         ) from None
+    except OSError as error:
+        raise UsageError(
+            "the file can't be written", subject=str(lab_file), why=error.strerror,
+            fix="name a file in a folder that exists and that you may write to",
+        ) from None  # fmt: skip
     say(f"wrote {lab_file}; edit it, then run: vdl plan {lab_file}")

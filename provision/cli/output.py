@@ -6,7 +6,10 @@ import io
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 from rich.console import Console, RenderableType
@@ -14,7 +17,10 @@ from rich.text import Text
 
 
 def prepare_streams() -> None:
-    """Make printing safe: no locale can make a character an error."""
+    """Make reading and printing safe: no locale and no closed stream is an error."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -26,8 +32,24 @@ def _write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # From here on stdout leads nowhere, so that neither print nor exit fails again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _lead_nowhere(sys.stdout)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    """Lose what is written from here on, so that neither print nor exit fails again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Let the block write to stderr though nobody reads it, or the disk of a log is full.
+
+    What is said there is no data: the work goes on, and the exit code tells how it ended.
+    """
+    try:
+        yield
+    except OSError:
+        _lead_nowhere(sys.stderr)
 
 
 def show(what: RenderableType) -> None:
@@ -47,7 +69,8 @@ def write_line(text: str) -> None:
 def show_on_stderr(what: RenderableType) -> None:
     """Print text or a table that is no data."""
     console = Console(stderr=True)
-    console.print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str | Text))
+    with unheard():
+        console.print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str | Text))
 
 
 def show_json(document: Any) -> None:
@@ -57,4 +80,5 @@ def show_json(document: Any) -> None:
 
 def say(text: str) -> None:
     """Tell the person something that is no data, on stderr."""
-    click.echo(text, err=True)
+    with unheard():
+        click.echo(text, err=True)
