@@ -46,7 +46,7 @@ def check_unblocked(plan: Plan) -> None:
         raise PlanBlocked(
             f"the plan is blocked by {len(errors)} finding(s); nothing was done",
             subject=plan.lab,
-            why="; ".join(f"{f.subject}: {f.message} [{f.code}]" for f in errors),
+            why="; ".join(f"{f.subject}: {_one_line(f.message)} [{f.code}]" for f in errors),
             fix="; ".join(dict.fromkeys(f.fix for f in errors)),
         )
 
@@ -57,11 +57,16 @@ def _difference(old: Plan, new: Plan) -> str:
     names = [n for n in dict.fromkeys((*before, *now)) if _gist(before, n) != _gist(now, n)]
     said = [f"{n}: planned {_gist(before, n)}, now {_gist(now, n)}" for n in names]
     known = {(f.code, f.subject) for f in old.findings}
-    said += [f"{f.subject}: {f.message}" for f in new.findings if (f.code, f.subject) not in known]
+    fresh = (f for f in new.findings if (f.code, f.subject) not in known)
+    said += [f"{f.subject}: {_one_line(f.message)}" for f in fresh]
     more = f"; {len(said) - SHOWN} more" if len(said) > SHOWN else ""
     return (
         "; ".join(said[:SHOWN]) + more if said else "the actions are the same, their ground is not"
     )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _gist(actions: dict[str, Action], machine: str) -> str:
