@@ -40,6 +40,8 @@ def open_stage(
     guests = reach_guests(
         lab, snapshot.vms, state, hosts=snapshot.hosts, simulated=snapshot.vcenter.simulated
     )
+    for name in guests.renewed:
+        say(f"{name} was built anew: its new host key replaces the old one")
     return Stage(lab, guests, Settings(state=state, payload_python=payload_python))
 
 

@@ -73,7 +73,9 @@ class Board:
         ended.sort(key=lambda event: self.since[event.machine], reverse=True)
         for event in [*running, *ended][:MOST_ROWS]:
             table.add_row(*self._row(event))
-        table.add_row("", f"{len(self.newest)} of {self.machines} machines begun", "", style="dim")
+        if self.machines > MOST_ROWS:
+            begun = f"{len(self.newest)} of {self.machines} machines begun"
+            table.add_row("", begun, "", style="dim")
         return table
 
     def _row(self, event: Event) -> tuple[Spinner | Text, str, str]:

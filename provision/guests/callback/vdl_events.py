@@ -46,16 +46,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no types
         self._stream.write(json.dumps({"kind": kind, **fields}, default=str) + "\n")
         self._stream.flush()
 
-    def _write_result(self, kind: str, result: Any, **fields: object) -> None:
-        task = result.task
+    def _write_task(self, kind: str, task: Any, **fields: object) -> None:
         role = task._role  # noqa: SLF001 - Ansible offers no public way to a task's role
-        self._write(
-            kind,
-            host=result.host.get_name(),
-            task=task.get_name().rpartition(" : ")[2],
-            role=role.get_name() if role else None,
-            **fields,
-        )
+        fields |= {"role": role.get_name()} if role else {}
+        self._write(kind, task=task.get_name().rpartition(" : ")[2], **fields)
+
+    def _write_result(self, kind: str, result: Any, **fields: object) -> None:
+        self._write_task(kind, result.task, host=result.host.get_name(), **fields)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Tell the name of a play."""
@@ -64,11 +61,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no types
     def v2_playbook_on_task_start(self, task: Any, is_conditional: object) -> None:
         """Tell the name of a task before any host runs it."""
         del is_conditional
-        self._write("task", task=task.get_name().rpartition(" : ")[2])
+        self._write_task("task", task)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Tell that a host begins with a task."""
-        self._write("start", host=host.get_name(), task=task.get_name().rpartition(" : ")[2])
+        self._write_task("start", task, host=host.get_name())
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Tell that a task is done, and whether it changed anything."""
