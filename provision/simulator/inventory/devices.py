@@ -160,6 +160,7 @@ class Change:
         self._api = api
         self._running = running
         self._groups: dict[int, int] = {}
+        self._new_keys: dict[int, int] = {}
 
     def apply(self, changes: list[Any]) -> list[Any]:
         """Return the devices after all changes.
@@ -213,7 +214,10 @@ class Change:
             self._check_passthrough(index, device)
         first = next((key for kind, key in _FIRST_KEY if isinstance(device, kind)), _OTHER_KEY)
         used = {known.key for known in self.devices}
+        asked = device.key
         device.key = next(key for key in range(first, first + len(used) + 1) if key not in used)
+        self._new_keys[asked] = device.key
+        device.controllerKey = self._new_keys.get(device.controllerKey, device.controllerKey)
         self._complete(device)
         self.devices.append(device)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from provision.simulator.engine.objects import SimObject, method
+from provision.simulator.engine.schema import build
 from provision.simulator.inventory import faults, gpuinfo, limits
 
 if TYPE_CHECKING:
@@ -110,21 +111,17 @@ class EnvironmentBrowser(SimObject):
         number = limits.hardware_number(key) if key else limits.newest_hardware(api)
         if number not in limits.hardware_versions(api):
             raise faults.invalid_argument("key", f"There is no hardware version {key}.")
-        return vim.vm.ConfigOption(
+        # Built without pyVmomi's checks: what has nothing to do with GPUs stays unset.
+        return build(
+            vim.vm.ConfigOption,
             version=f"vmx-{number:02}",
             description=f"Hardware version {number}",
-            guestOSDescriptor=[],
-            guestOSDefaultIndex=0,
-            hardwareOptions=vim.vm.VirtualHardwareOption(
+            hardwareOptions=build(
+                vim.vm.VirtualHardwareOption,
                 hwVersion=number,
                 virtualDeviceOption=[self._passthrough_option(hosts)],
-                deviceListReadonly=False,
-                numCPU=list(range(1, limits.MAX_CPUS + 1)),
                 memoryMB=vim.option.LongOption(min=4, max=limits.MAX_MEMORY_MB, defaultValue=1024),
             ),
-            capabilities=vim.vm.Capability(),
-            datastore=vim.vm.DatastoreOption(unsupportedVolumes=[]),
-            supportedMonitorType=["release"],
         )
 
     def _passthrough_option(self, hosts: list[Host]) -> Any:
