@@ -24,6 +24,7 @@ CONFIG_PATHS = (
     "config.cpuHotAddEnabled",
     "config.memoryHotAddEnabled",
     "config.annotation",
+    "config.changeVersion",
 )
 
 
@@ -40,6 +41,7 @@ class VmConfig:
     cpu_hot_add: bool = False
     memory_hot_add: bool = False
     annotation: str = ""
+    change_version: str = ""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> VmConfig:
@@ -54,6 +56,7 @@ class VmConfig:
             cpu_hot_add=bool(values.get("config.cpuHotAddEnabled")),
             memory_hot_add=bool(values.get("config.memoryHotAddEnabled")),
             annotation=values.get("config.annotation") or "",
+            change_version=values.get("config.changeVersion") or "",
         )
 
     @property

@@ -288,24 +288,36 @@ class VCenter:
 
         def change() -> Any | None:
             now = self._facts.config(vm)
-            return build(action, now, facts, self._group_members(action, vm))
+            spec = build(action, now, facts, self._group_members(action, vm))
+            if spec is not None:
+                # What is missing was read off this version: vCenter refuses the change if
+                # another run or user has changed the VM since.
+                spec.changeVersion = now.change_version
+            return spec
 
-        try:
-            with within(deadline):
-                spec = change()
-        except VCenterAway as error:
-            raise OutcomeUnknown(f"{what}: {error.what}", subject=action.machine) from error
-        if spec is None:
-            return
-        call = Call(
-            what=f"{what} failed",
-            subject=lambda: action.machine,
-            target=vm,
-            send=lambda: vm.ReconfigVM_Task(spec=spec),
-            outcome=lambda: change() is None or None,
-            context=lambda: self._facts.where(vm),
-        )
-        self._calls.carry_out(call, deadline)
+        while True:
+            try:
+                with within(deadline):
+                    spec = change()
+            except VCenterAway as error:
+                raise OutcomeUnknown(f"{what}: {error.what}", subject=action.machine) from error
+            if spec is None:
+                return
+            call = Call(
+                what=f"{what} failed",
+                subject=lambda: action.machine,
+                target=vm,
+                send=lambda spec=spec: vm.ReconfigVM_Task(spec=spec),
+                outcome=lambda: change() is None or None,
+                context=lambda: self._facts.where(vm),
+            )
+            try:
+                self._calls.carry_out(call, deadline)
+            except ActionFailed as error:
+                if error.fault != "ConcurrentAccess" or deadline.passed:
+                    raise
+            else:
+                return
 
     def _group_members(self, action: Action, vm: Any) -> Sequence[Any]:
         """Return the devices that a wanted device group is made of, as the VM's host offers it."""

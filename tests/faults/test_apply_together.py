@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from provision.apply.events import Event, Phase
+from provision.apply.pipeline import Step
 from provision.apply.result import Outcome
-from tests.faults.apply_site import Site, assert_converged, gpus, make_lab, open_site
+from tests.faults.apply_site import WORLD, Site, assert_converged, gpus, make_lab, open_site
 
 
 @pytest.fixture
@@ -42,6 +44,25 @@ def test_fault_17_two_applies_of_the_same_plan_at_once_make_each_vm_once(site: S
     assert len(notes) == 6
     assert all("another run" in note for note in notes)
     assert_converged(lab, site.snapshot(lab))
+
+
+@pytest.mark.parametrize("moment", [Step.PREPARE_HARDWARE, Step.ATTACH, Step.POWER_ON])
+def test_fault_17_a_run_that_meets_another_in_mid_machine_adds_no_second_gpu(
+    tmp_path: Path, moment: Step
+) -> None:
+    """The second run finds an unfinished VM and can't know that the first is still at work."""
+    lab, results = make_lab(gpu=gpus(1)), []
+    with open_site(tmp_path, WORLD.replace("20 ms", "300 ms")) as site:
+        second = threading.Thread(target=lambda: results.append(site.provision(lab)))
+
+        def start_the_second(event: Event) -> None:
+            if (event.step, event.phase) == (moment, Phase.STARTED):
+                second.start()
+
+        results.append(site.provision(lab, on_event=start_the_second))
+        second.join()
+        assert [result.error() for result in results] == [None, None]
+        assert_converged(lab, site.snapshot(lab))
 
 
 def test_fault_17_two_processes_at_once_make_each_vm_once(site: Site) -> None:
