@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from pyVmomi import vim, vmodl
@@ -307,7 +308,7 @@ class VCenter:
                 what=f"{what} failed",
                 subject=lambda: action.machine,
                 target=vm,
-                send=lambda spec=spec: vm.ReconfigVM_Task(spec=spec),
+                send=partial(vm.ReconfigVM_Task, spec=spec),
                 outcome=lambda: change() is None or None,
                 context=lambda: self._facts.where(vm),
             )
