@@ -13,14 +13,14 @@ from provision.gpu.catalogue import stem_of
 from provision.plan.model import Change
 from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed
 from provision.plan.snapshot import STAMP_RESOLVED, STAMP_SPEC, GpuDevice, Power, Vm
-from provision.spec.model import GpuRequest, GroupRequest, Machine, VgpuRequest
+from provision.spec.model import AFFINITY, GpuRequest, GroupRequest, Machine, VgpuRequest
 from provision.spec.units import Size
 
 _PCI_IDS = re.compile(
     r"(?:0x)?(?P<vendor>[0-9a-f]{1,4}):(?:0x)?(?P<device>[0-9a-f]{1,4})", re.IGNORECASE
 )
 # Read from the VM itself; everything else that a spec has can only be known from the stamp.
-_SEEN_ON_THE_VM = frozenset({"lab", "group", "index", "cpus", "memory", "gpu"})
+_SEEN_ON_THE_VM = frozenset({"lab", "group", "index", "cpus", "memory", "gpu"}) | AFFINITY
 
 LONGEST_VALUE = 48
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 
 from provision.gpu.types import CardMode
 from provision.plan.model import CardChoice
@@ -26,6 +27,7 @@ class HostState:
         taken: Addresses of passthrough cards that are in use or planned.
         groups: Device groups, of cards that are not known, that are in use or planned.
         whole: The passthrough cards of the planned machines.
+        members: The groups that have a planned machine here and ask for company or distance.
     """
 
     host: Host
@@ -36,6 +38,26 @@ class HostState:
     taken: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     whole: Choices = field(default_factory=dict)
+    members: frozenset[str] = frozenset()
+
+    def copy(self) -> HostState:
+        """Return the same, to be changed without changing this."""
+        return replace(self, shared=self.shared.copy(), whole=dict(self.whole))
+
+    def has_company(self, request: Request) -> bool:
+        """Whether a machine of the request's group is, or will be, on this host."""
+        return request.group in self.members or any(
+            place.host == self.host.id for place in request.company
+        )
+
+    def add_all(self, requests: Iterable[Request]) -> bool:
+        """Plan all of these machines on this host; False, and nothing changed, if one is left."""
+        trial = self.copy()
+        if not all(trial.add(request) for request in requests):
+            return False
+        for each in fields(self):
+            setattr(self, each.name, getattr(trial, each.name))
+        return True
 
     def memory_allows(self, request: Request) -> bool:
         """Whether the machine's memory can be reserved."""
@@ -53,6 +75,8 @@ class HostState:
             return False
         self.reservable -= request.memory
         self.free -= request.memory
+        if request.together or request.spread:
+            self.members |= {request.group}
         return True
 
     def free_cards(self, need: ModelNeed) -> list[Card]:

@@ -16,7 +16,7 @@ from itertools import groupby, pairwise
 from provision.plan.hoststate import HostState
 from provision.plan.model import CardChoice
 from provision.plan.needs import GroupNeed, ModelNeed, Need, PinnedNeed, VgpuNeed
-from provision.plan.refusals import Reach, Refused, unusable, why
+from provision.plan.refusals import Reach, Refused, taken, unusable, why
 from provision.plan.request import Request
 from provision.plan.shared import SharedCards, offers
 from provision.plan.snapshot import Host, Power, Vm
@@ -68,12 +68,31 @@ class Outcome:
     def refusals(self, request: Request) -> tuple[tuple[Host, Refused], ...]:
         """Return why each host that was considered does not take one more such machine.
 
-        A machine that may not leave its VM's host has only that one.
+        A machine that may not leave its VM's host has only that one, and one whose host the
+        lab file names that other one.
         """
-        states = list(self.states.values())
-        if request.home is not None and not request.movable:
-            states = [state for state in states if state.host.id == request.home]
-        return tuple((state.host, why(state, request, self.reach)) for state in states)
+        party = [request]
+        if request.together:
+            party = [other for other in self.unplaced if other.group == request.group]
+        return tuple(
+            (state.host, why(state, party, self.reach))
+            for state in self.states.values()
+            if _considered(state.host, request)
+        )
+
+    def most_together(self, party: Sequence[Request]) -> int:
+        """Return how many machines of a group the best host takes as they ask for it."""
+        first = party[0]
+        states = [s for s in self.states.values() if unusable(s.host, self.reach) is None]
+        joined = [s for s in states if s.has_company(first)]
+        able = [s for s in joined or states if _considered(s.host, first)]
+        return max((taken(state, party) for state in able), default=0)
+
+
+def _considered(host: Host, request: Request) -> bool:
+    if request.home is not None and not request.movable:
+        return host.id == request.home
+    return request.host in (None, host.name)
 
 
 def configured_memory(vms: Iterable[Vm]) -> dict[str, int]:
@@ -121,6 +140,8 @@ class _Placer:
         if request.home is None:
             return False
         state = self.states.get(request.home)
+        if request.movable and (state is None or not _asked_for(state, request)):
+            return False
         if state and unusable(state.host, self.problem.reach) is None and state.add(request):
             self.homes[request.machine] = state
             return True
@@ -129,7 +150,14 @@ class _Placer:
     def _place_alike(self, requests: list[Request]) -> None:
         """Place machines that want the same GPUs; larger memory comes first."""
         need = requests[0].need
-        hosts = [state for state in self.usable if _worth_trying(state, need)]
+        hosts = [
+            state
+            for state in self.usable
+            if _asked_for(state, requests[0]) and _worth_trying(state, need)
+        ]
+        if requests[0].together:
+            self._place_together(requests, hosts)
+            return
         heap = [(*_score(state, need), state.rank) for state in hosts]
         heapify(heap)
         by_rank = {state.rank: state for state in hosts}
@@ -140,6 +168,16 @@ class _Placer:
             too_small = []
             for request in equal:
                 self._place_one(request, heap, by_rank, too_small)
+
+    def _place_together(self, requests: list[Request], hosts: list[HostState]) -> None:
+        """Place all machines of a group on one host, or none of them."""
+        first = requests[0]
+        if first.company or any(first.group in state.members for state in self.usable):
+            hosts = [state for state in hosts if state.has_company(first)]
+        for state in sorted(hosts, key=lambda state: (_score(state, first.need), state.rank)):
+            if state.add_all(requests):
+                self.homes |= dict.fromkeys((request.machine for request in requests), state)
+                return
 
     def _place_one(
         self,
@@ -155,7 +193,8 @@ class _Placer:
                 too_small.append(entry)
             elif state.add(request):
                 self.homes[request.machine] = state
-                heappush(heap, (*_score(state, request.need), state.rank))
+                if not request.spread:
+                    heappush(heap, (*_score(state, request.need), state.rank))
                 return
 
 
@@ -180,7 +219,19 @@ def _difficulty(request: Request) -> tuple[int | str, ...]:
 
 def _bucket(request: Request) -> tuple[int | str, ...]:
     """Return what machines have in common that can share one heap of hosts."""
-    need = request.need
+    return (*_kind(request.need), *_company(request))
+
+
+def _company(request: Request) -> tuple[int, str]:
+    """Return what sets a machine's hosts apart from those of others; hard wishes come first."""
+    if request.together:
+        return 0, request.group
+    if request.spread:
+        return 1, request.group
+    return (2, request.host) if request.host is not None else (3, "")
+
+
+def _kind(need: Need | None) -> tuple[int | str, ...]:
     if isinstance(need, PinnedNeed):
         return 0, 0, 0, f"{need.host}/{need.address}"
     if isinstance(need, ModelNeed):
@@ -192,6 +243,13 @@ def _bucket(request: Request) -> tuple[int | str, ...]:
         phase = 3 if need.group else 4
         return phase, -profile.framebuffer_mib, -need.count, need.group or profile.name
     return 5, 0, 0, ""
+
+
+def _asked_for(state: HostState, request: Request) -> bool:
+    """Whether the machine may go to this host as far as its group's wishes say."""
+    if request.host not in (None, state.host.name):
+        return False
+    return not (request.spread and state.has_company(request))
 
 
 def _worth_trying(state: HostState, need: Need | None) -> bool:

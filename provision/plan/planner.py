@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from provision.plan.affinity import misplaced, places, unknown_hosts
 from provision.plan.drift import Drift, drift, request_text
 from provision.plan.fingerprint import fingerprint
 from provision.plan.model import (
@@ -28,7 +29,7 @@ from provision.plan.preflight import (
     preflight,
 )
 from provision.plan.refusals import Reach
-from provision.plan.request import Request
+from provision.plan.request import Place, Request
 from provision.plan.settings import derived_settings
 from provision.plan.snapshot import Card, Power, Snapshot, Vm
 from provision.plan.unplaced import Advisor
@@ -70,6 +71,8 @@ class _Planner:
         self.owned: Ownership = ownership(lab, self.machines, snapshot)
         self.needs, self.unknown = _resolve_all(self.machines, snapshot)
         self.drafts = tuple(self._draft(machine) for machine in self.machines)
+        staying = [d.machine for d in self.drafts if d.kind is ActionKind.NONE and d.vm]
+        self.standing = places(staying, self.owned.vms, snapshot.hosts)
         self.template = find_template(lab, snapshot)
         self.datastore = find_datastore(lab, snapshot)
         self.network = find_network(lab, snapshot)
@@ -80,6 +83,8 @@ class _Planner:
         findings = [
             *self.owned.findings,
             *self.unknown,
+            *unknown_hosts(self.machines, self.snapshot.hosts),
+            *misplaced(self.standing, self.snapshot.hosts),
             *preflight(self.lab, self.snapshot, self._made(), self.needs),
             *Advisor(problem, outcome, self.snapshot, self._settled()).findings(),
             *self._shrink(allow_shrink=allow_shrink),
@@ -124,10 +129,17 @@ class _Planner:
         )
 
     def _requests(self) -> Iterator[Request]:
+        company: dict[str, list[Place]] = {}
+        for machine, where in self.standing:
+            company.setdefault(machine.group, []).append(where)
+        names = {host.name for host in self.snapshot.hosts}
         for draft in self.drafts:
-            known = draft.machine.gpu is None or draft.need is not None
-            if draft.kind is not ActionKind.NONE and known:
-                yield _request(draft)
+            machine = draft.machine
+            known = machine.gpu is None or draft.need is not None
+            if draft.kind is ActionKind.NONE or not known:
+                continue
+            if machine.host is None or machine.host in names:
+                yield _request(draft, tuple(company.get(machine.group, ())))
 
     def _settled(self) -> tuple[Request, ...]:
         """Return the running machines that stay as they are, as if they were placed anew."""
@@ -272,7 +284,7 @@ def _reason(found: Drift) -> str:
     return "; ".join(parts)
 
 
-def _request(draft: _Draft) -> Request:
+def _request(draft: _Draft, company: tuple[Place, ...] = ()) -> Request:
     machine = draft.machine
     return Request(
         machine=machine.name,
@@ -282,6 +294,10 @@ def _request(draft: _Draft) -> Request:
         need=draft.need,
         home=draft.vm.host_id if draft.vm else None,
         movable=draft.vm is None or draft.movable,
+        together=machine.together,
+        spread=machine.spread,
+        host=machine.host,
+        company=company if machine.together or machine.spread else (),
     )
 
 

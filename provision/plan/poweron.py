@@ -25,12 +25,16 @@ class Shape:
         model: Key of the card model that has the profile; "" for cards nobody knows.
         count: How many.
         apart: Whether each takes a card of its own.
+        tie: Machines with the same one must get the same card; "" for those that need not.
+        beside: Addresses of the cards that it must get one of; empty where any will do.
     """
 
     profile: Profile
     model: str
     count: int
     apart: bool = False
+    tie: str = ""
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +113,14 @@ def power_on_one(deck: Deck, shape: Shape) -> tuple[Deck, tuple[int, ...]] | Non
 
 
 def power_on(deck: Deck, shapes: Iterable[Shape]) -> tuple[tuple[CardLoad, ...], Picks] | None:
-    """Power machines on one after the other as the host would; None if it refuses one."""
+    """Power machines on one after the other as the host would.
+
+    None if it refuses one, or chooses a card that the machine must not have.
+    """
     loads = list(deck.loads)
     index = {load.address: i for i, load in enumerate(loads)}
     picks = []
+    ties: dict[str, int] = {}
     for shape in shapes:
         able, mine = deck.able(shape), []
         for _ in range(shape.count):
@@ -124,6 +132,10 @@ def power_on(deck: Deck, shapes: Iterable[Shape]) -> tuple[tuple[CardLoad, ...],
             mine.append(chosen)
             if shape.apart:
                 able.remove(chosen)
+            if shape.beside and card.address not in shape.beside:
+                return None
+            if shape.tie and ties.setdefault(shape.tie, chosen) != chosen:
+                return None
         picks.append(tuple(mine))
     return tuple(loads), tuple(picks)
 

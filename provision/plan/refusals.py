@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from provision.gpu.capacity import Refusal, refusal
 from provision.gpu.catalogue import stem_of
@@ -58,6 +59,7 @@ NEARNESS = (
     "passthrough-inactive",
     "host-unavailable",
     "memory-reservation",
+    "affinity",
 )
 
 
@@ -74,13 +76,24 @@ def unusable(host: Host, reach: Reach) -> Refused | None:
     return None
 
 
-def why(state: HostState, request: Request, reach: Reach) -> Refused:
-    """Return why the host does not take the machine after everything that is planned on it.
+def taken(state: HostState, party: Sequence[Request]) -> int:
+    """Return how many machines of a party a host takes after everything that is planned on it."""
+    trial = state.copy()
+    return sum(1 for _ in takewhile(trial.add, party))
+
+
+def why(state: HostState, party: Sequence[Request], reach: Reach) -> Refused:
+    """Return why the host does not take the machines after everything that is planned on it.
 
     What the host lacks for good comes before what could be made free: a host without cards is
     no nearer to a fit because it is in maintenance mode.
+
+    Args:
+        state: The host.
+        party: The machine; where its group wants to stay together, all that want a host.
+        reach: What every host must have a way to.
     """
-    host = state.host
+    host, request = state.host, party[0]
     lacking = _lacks_cards(host, request)
     if lacking is not None:
         return lacking
@@ -92,7 +105,25 @@ def why(state: HostState, request: Request, reach: Reach) -> Refused:
         left = Size(max(0, state.reservable))
         text = f"{request.memory // 2**20} MiB of memory wanted, {left.mib} MiB can be reserved"
         return Refused("memory-reservation", text)
-    return _cards_taken(state, request)
+    return _unwanted(state, party) or _cards_taken(state, request)
+
+
+def _unwanted(state: HostState, party: Sequence[Request]) -> Refused | None:
+    """Return why a host with room for a machine is not the one that its group asks for."""
+    first = party[0]
+    alone = replace(first, together=False, spread=False)
+    if not (first.together or first.spread) or taken(state, [alone]) == 0:
+        return None
+    if first.spread:
+        text = "has a machine of the group, each of which wants a host of its own"
+        return Refused("affinity", text) if state.has_company(first) else None
+    where = "on one card" if first.one_card else "together"
+    fitting = taken(state, party)
+    if fitting == len(party):
+        return Refused("affinity", "has room, but the group's other machines are elsewhere")
+    if fitting == 0:
+        return Refused("affinity", f"would not put it {where} with the group's other machines")
+    return Refused("affinity", f"takes {fitting} of {len(party)} {where}")
 
 
 def _lacks_cards(host: Host, request: Request) -> Refused | None:

@@ -81,6 +81,7 @@ class Remedies:
         found: list[str] = []
         for proposals in (
             self._made_again(case),
+            self._without_wishes(case),
             self._changed_hosts(case),
             self._restarts(case),
             self._less_memory(case),
@@ -91,6 +92,8 @@ class Remedies:
                 found.append(text)
         placed = case.total - sum(r.group == case.requests[0].group for r in self.outcome.unplaced)
         group = case.requests[0].group
+        if case.requests[0].together:
+            placed += self.outcome.most_together(case.requests)
         if placed and case.total > 1:
             found.append(f"lower the count of {group} by {case.total - placed}")
         if not found:
@@ -137,18 +140,39 @@ class Remedies:
         if self._works(case, replace(self.problem, requests=requests)):
             yield f"delete {listed(sorted(names))} and plan again: another host has room"
 
+    def _without_wishes(self, case: Case) -> Iterator[str]:
+        """Propose to ask nothing about company, distance or the host."""
+        first = case.requests[0]
+        for wish, less in (
+            ("together", replace(first, together=False)),
+            ("spread", replace(first, spread=False)),
+            ("host", replace(first, host=None)),
+        ):
+            requests = tuple(
+                replace(r, together=less.together, spread=less.spread, host=less.host)
+                if r.group == first.group
+                else r
+                for r in self.problem.requests
+            )
+            if less != first and self._works(case, replace(self.problem, requests=requests)):
+                yield f"remove {wish} from {first.group}"
+
     def _restarts(self, case: Case) -> Iterator[str]:
         """Propose to power the lab's own machines off, so that all can start in a better order."""
-        codes = {"gpu-profile-locked", "gpu-capacity", "mig-geometry"}
+        codes = {"gpu-profile-locked", "gpu-capacity", "mig-geometry", "affinity"}
         for host, refused in case.refusals:
             mine = [request for request in self.settled if request.home == host.id]
             if refused.code not in codes or not mine:
                 continue
             names = {request.machine for request in mine}
             vms = [vm for vm in self.vms.values() if vm.machine in names]
+            others = (
+                replace(r, company=tuple(place for place in r.company if place.host != host.id))
+                for r in self.problem.requests
+            )
             emptied = replace(
                 self.problem,
-                requests=(*self.problem.requests, *(replace(r, movable=False) for r in mine)),
+                requests=(*others, *(replace(r, movable=False) for r in mine)),
                 hosts=without(self.problem.hosts, vms),
             )
             text = f"power off {listed(sorted(names))} and plan again"
@@ -276,7 +300,7 @@ def _bring_back(host: Host, _need: Need | None) -> Host | None:
 
 HOST_CHANGES = (
     _HostChange(
-        frozenset({"gpu-profile-locked", "gpu-capacity"}),
+        frozenset({"gpu-profile-locked", "gpu-capacity", "affinity"}),
         "switch {hosts} to consolidation",
         _consolidate,
     ),

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provision.plan.needs import Need
+from provision.plan.needs import Need, VgpuNeed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a machine is that the plan leaves alone: its host's id and its cards' addresses."""
+
+    host: str
+    cards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +27,11 @@ class Request:
         need: Its GPUs; None for a machine without.
         home: Id of the host where its VM is, which is tried first; None for a new machine.
         movable: Whether it may leave `home` where that has no room for it.
+        together: Whether its group wants to be on one host, and with one vGPU each on one card.
+        spread: Whether each machine of its group wants a host of its own.
+        host: Name of the one host that it may go to.
+        company: Where the machines of its group are that the plan leaves alone; given only where
+            `together` or `spread` is.
     """
 
     machine: str
@@ -28,3 +41,14 @@ class Request:
     need: Need | None = None
     home: str | None = None
     movable: bool = True
+    together: bool = False
+    spread: bool = False
+    host: str | None = None
+    company: tuple[Place, ...] = ()
+
+    @property
+    def one_card(self) -> bool:
+        """Whether the machines of its group must share one card."""
+        need = self.need
+        single = isinstance(need, VgpuNeed) and need.count == 1 and need.group is None
+        return self.together and single

@@ -67,6 +67,12 @@ def shape_of(need: VgpuNeed) -> Shape:
     return Shape(need.profile, model, need.count, apart=need.group is not None)
 
 
+def _tied(shape: Shape, request: Request, host: Host) -> Shape:
+    """Return the shape of a machine whose group must share a card of this host."""
+    held = {card for place in request.company if place.host == host.id for card in place.cards}
+    return replace(shape, tie=request.group, beside=tuple(sorted(held)))
+
+
 @dataclass(slots=True)
 class SharedCards:
     """A host's shared cards and the vGPU machines planned on them.
@@ -91,6 +97,10 @@ class SharedCards:
         deck = deck_of(host)
         return cls(host, deck, deck)
 
+    def copy(self) -> SharedCards:
+        """Return the same, to be changed without changing this."""
+        return replace(self, chosen=dict(self.chosen))
+
     def loads_for(self, need: VgpuNeed) -> list[CardLoad]:
         """Return the loads of the cards that have the profile."""
         return [self.now.loads[i] for i in self.now.able(shape_of(need))]
@@ -107,13 +117,26 @@ class SharedCards:
         if not offers(self.host, need):
             return False
         shape = shape_of(need)
+        if request.one_card:
+            shape = _tied(shape, request, self.host)
         result = power_on_one(self.now, shape)
-        if result is None:
+        if result is None or not self._keeps_ties(shape, result[1]):
             return self._add_in_another_order((*self.queue, (request, shape)))
         self.now, picks = result
         self.queue = (*self.queue, (request, shape))
         self.chosen[request.machine] = self._choices(shape, picks)
         return True
+
+    def _keeps_ties(self, shape: Shape, picks: tuple[int, ...]) -> bool:
+        """Whether these cards are those of the planned machines that it is tied to."""
+        if not shape.tie:
+            return True
+        mine = {self.base.loads[i].address for i in picks}
+        return all(
+            {choice.address for choice in self.chosen[request.machine]} == mine
+            for request, other in self.queue
+            if other.tie == shape.tie
+        )
 
     def _add_in_another_order(self, queue: tuple[tuple[Request, Shape], ...]) -> bool:
         down = sorted(queue, key=lambda entry: _size(entry[1]), reverse=True)

@@ -28,6 +28,7 @@ from provision.spec.values import (
     DeviceGroupText,
     DriverBranch,
     GroupName,
+    HostName,
     InventoryName,
     LabName,
     LocalPath,
@@ -174,6 +175,28 @@ class MachineGroup(Frozen):
     memory: Memory | None = Field(default=None, description="Memory, such as 32 GiB.")
     disk: Disk | None = Field(default=None, description="System disk, such as 60 GiB.")
     gpu: _AnyGpu | None = Field(default=None, description="The GPU of each machine, if any.")
+    together: bool = Field(
+        default=False,
+        strict=True,
+        description="All on one host; machines with one vGPU each, all on one card.",
+    )
+    spread: bool = Field(default=False, strict=True, description="Each on a host of its own.")
+    host: HostName | None = Field(
+        default=None, description="The one host for them, by its name in vCenter."
+    )
+
+    @model_validator(mode="after")
+    def _can_stand_so(self) -> Self:
+        if self.spread and self.together:
+            raise ValueError("together and spread exclude each other; keep one")
+        if self.spread and self.host is not None and self.count > 1:
+            raise ValueError(
+                f"spread asks for {self.count} hosts, host for {self.host} alone; keep one"
+            )
+        pinned = self.gpu.pinned if isinstance(self.gpu, PassthroughRequest) else None
+        if pinned and self.host not in (None, pinned[0]):
+            raise ValueError(f"the card is one of {pinned[0]}, so the host can't be {self.host}")
+        return self
 
 
 class VgpuDriver(Frozen):
@@ -215,6 +238,10 @@ class BenchmarkRun(Frozen):
     )
 
 
+# Where a machine goes, and not what it is: seen in vCenter, so it is no part of the digest.
+AFFINITY = frozenset({"together", "spread", "host"})
+
+
 class Machine(Frozen):
     """One machine of the lab with every default filled in; `ssh_key` is the key's text."""
 
@@ -229,6 +256,9 @@ class Machine(Frozen):
     network: str
     user: str
     ssh_key: str
+    together: bool = False
+    spread: bool = False
+    host: str | None = None
 
     @property
     def name(self) -> str:
@@ -237,8 +267,8 @@ class Machine(Frozen):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything the machine asks for; stamped on the VM as `vdl.spec`."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """SHA-256 over everything the machine is made from; stamped on the VM as `vdl.spec`."""
+        text = json.dumps(self.model_dump(mode="json", exclude=set(AFFINITY)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -294,6 +324,9 @@ class Lab(Frozen):
                 network=self.vcenter.network,
                 user=self.guest.user,
                 ssh_key=str(self.guest.ssh_key),
+                together=group.together,
+                spread=group.spread,
+                host=group.host,
             )
             for name, group in self.machines.items()
             for n in range(1, group.count + 1)

@@ -87,6 +87,13 @@ InventoryName = Annotated[
     ),
     Field(json_schema_extra={"minLength": 1, "maxLength": 80}),
 ]
+HostName = Annotated[
+    str,
+    AfterValidator(
+        _text(HOST, "must be a host's name as vCenter shows it, such as esx-02.example.com", 253)
+    ),
+    Field(json_schema_extra={"pattern": f"^{HOST}$"}),
+]
 Server = Annotated[
     str,
     AfterValidator(

@@ -55,6 +55,11 @@ def test_the_digest_changes_with_everything_that_is_asked_for(change: dict[str, 
     assert machine(**change).digest != machine().digest
 
 
+@pytest.mark.parametrize("wish", [{"together": True}, {"spread": True}, {"host": "esx-02"}])
+def test_where_a_machine_goes_does_not_change_what_it_is(wish: dict[str, object]) -> None:
+    assert machine(**wish).digest == machine().digest
+
+
 def test_equal_sizes_in_other_units_are_no_change() -> None:
     assert Size.parse("2 GiB") == Size.parse("2048 MiB") == Size.parse("2GiB")
     assert (

@@ -87,8 +87,13 @@ def test_the_starter_is_correct_as_it_is(files: Files) -> None:
 
 
 def test_the_starter_is_correct_with_its_examples_taken_in(files: Files) -> None:
-    text = re.sub(r"(?m)^(\s*)# ((pinned|pair|big|vgpu|  package|  token):)", r"\1\2", STARTER)
+    text = re.sub(
+        r"(?m)^(\s*)# ((pinned|pair|big|close|apart|here|vgpu|  package|  token):)",
+        r"\1\2",
+        STARTER,
+    )
     lab = load(files, text)
-    assert set(lab.machines) == {"cpu", "shared", "direct", "pinned", "pair", "big"}
+    groups = "cpu shared direct pinned pair big close apart here"
+    assert set(lab.machines) == set(groups.split())
     assert lab.drivers.vgpu is not None
     assert not re.search(r"(?im)^\s*(password|secret|token):\s*$", STARTER)

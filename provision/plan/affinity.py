@@ -1,0 +1,85 @@
+"""What groups ask about their machines' company, against where machines are now."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from provision.plan.model import Finding, Severity
+from provision.plan.names import counted, listed
+from provision.plan.request import Place
+from provision.plan.snapshot import Host, Vm
+from provision.spec.model import Machine, VgpuRequest
+
+Standing = Sequence[tuple[Machine, Place]]
+"""Machines that the plan leaves where they are."""
+
+
+def places(
+    machines: Sequence[Machine], vms: Mapping[str, Vm], hosts: Sequence[Host]
+) -> list[tuple[Machine, Place]]:
+    """Return where the machines are whose groups ask about it.
+
+    Args:
+        machines: Machines that have a VM.
+        vms: The VM of each, by the machine's name.
+        hosts: The hosts of the cluster, whose cards say who holds them.
+    """
+    held: dict[str, list[str]] = defaultdict(list)
+    for host in hosts:
+        for card in host.cards:
+            for use in card.uses:
+                held[use.vm_id].append(card.address)
+    return [
+        (machine, Place(vm.host_id, tuple(sorted(held[vm.id]))))
+        for machine in machines
+        if machine.together or machine.spread or machine.host
+        if (vm := vms[machine.name]).host_id is not None
+    ]
+
+
+def unknown_hosts(machines: Sequence[Machine], hosts: Sequence[Host]) -> Iterator[Finding]:
+    """Yield an error for each group that wants a host which the cluster does not have."""
+    names = {host.name for host in hosts}
+    wanted = {(m.lab, m.group): m.host for m in machines if m.host and m.host not in names}
+    for (lab, group), name in wanted.items():
+        message = f"wants host {name}, which the cluster does not have"
+        fix = f"hosts: {listed(sorted(names)) or 'none'}"
+        yield Finding(Severity.ERROR, "affinity", f"{lab}-{group}", message, fix)
+
+
+def misplaced(standing: Standing, hosts: Sequence[Host]) -> Iterator[Finding]:
+    """Yield a warning for each group whose running machines are not where it asks them to be.
+
+    vdl moves no running machine: what is wrong is shown, and stays as it is.
+    """
+    names = {host.id: host.name for host in hosts}
+    groups: dict[tuple[str, str], list[tuple[Machine, Place]]] = defaultdict(list)
+    for machine, place in standing:
+        groups[machine.lab, machine.group].append((machine, place))
+    for (lab, group), members in groups.items():
+        if (message := _wrong(members, names)) is not None:
+            fix = "migrate them in vCenter, or delete their VMs and plan again"
+            yield Finding(Severity.WARNING, "affinity", f"{lab}-{group}", message, fix)
+
+
+def _wrong(members: Standing, names: Mapping[str, str]) -> str | None:
+    wish = members[0][0]
+    where = {machine.name: names.get(place.host, place.host) for machine, place in members}
+    elsewhere = [f"{name} is on {host}" for name, host in where.items() if host != wish.host]
+    if wish.host is not None and elsewhere:
+        return f"{listed(elsewhere)}; the lab file asks for {wish.host}"
+    crowded = [
+        f"{counted(count, 'machine')} on {host}"
+        for host, count in sorted(Counter(where.values()).items())
+        if count > 1
+    ]
+    if wish.spread and crowded:
+        return f"{listed(crowded)}; the lab file asks for a host of its own for each"
+    if wish.together and len(set(where.values())) > 1:
+        return f"on {listed(sorted(set(where.values())))}; the lab file asks for one host"
+    single = isinstance(wish.gpu, VgpuRequest) and wish.gpu.count == 1
+    cards = sorted({card for _, place in members for card in place.cards})
+    if wish.together and single and len(cards) > 1:
+        return f"on the cards {listed(cards)} of one host; the lab file asks for one card"
+    return None
