@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from typing import Any
 
 from provision.plan.identity import instance_uuid
@@ -63,6 +63,7 @@ def _host(host: Host, largest: int, machines: int, reach: Reach) -> dict[str, An
         "size": [host.cpus, host.memory, min(room, machines), host.max_vgpus_per_vm],
         "reach": [reach.has_datastore(host), reach.has_network(host)],
         "cards": sorted(_card(card) for card in host.cards),
+        "nodes": sorted(astuple(node) for node in host.numa_nodes),
         "profiles": sorted(profile.name for profile in host.profiles),
         "groups": sorted(group.name for group in host.device_groups),
     }

@@ -27,6 +27,7 @@ class HostState:
         taken: Addresses of passthrough cards that are in use or planned.
         groups: Device groups, of cards that are not known, that are in use or planned.
         whole: The passthrough cards of the planned machines.
+        near: The planned machines with whole cards of one NUMA node, by node.
         members: The groups that have a planned machine here and ask for company or distance.
     """
 
@@ -38,6 +39,7 @@ class HostState:
     taken: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     whole: Choices = field(default_factory=dict)
+    near: tuple[tuple[int, Request], ...] = ()
     members: frozenset[str] = frozenset()
 
     def copy(self) -> HostState:
@@ -79,11 +81,12 @@ class HostState:
             self.members |= {request.group}
         return True
 
-    def free_cards(self, need: ModelNeed) -> list[Card]:
+    def free_cards(self, need: ModelNeed, request: Request | None = None) -> list[Card]:
         """Return the free passthrough cards of a model in the order in which to take them.
 
-        The NUMA node with the fewest cards that still suffice comes first, so that a machine's
-        cards share a node where they can and larger nodes stay whole.
+        A node with enough cards comes first, so that a machine's cards share a node where they
+        can; then one with room for the machine's CPUs and memory beside those planned there;
+        then the one with the fewest cards, so that larger nodes stay whole.
         """
         cards = [
             card
@@ -91,14 +94,29 @@ class HostState:
             if is_ready(card) and card.address not in self.taken and model_of(card) is need.model
         ]
         size = Counter(card.numa_node for card in cards)
+        tight = {node for node in size if request and not self._node_has_room(node, request)}
         return sorted(
             cards,
             key=lambda card: (
                 size[card.numa_node] < need.count,
+                card.numa_node in tight,
                 abs(size[card.numa_node] - need.count),
                 -1 if card.numa_node is None else card.numa_node,
                 card.address,
             ),
+        )
+
+    def _node_has_room(self, number: int | None, request: Request) -> bool:
+        """Whether a NUMA node has room, as far as the host tells how large it is.
+
+        What other VMs use of it is not known: the host places their memory as it sees fit.
+        """
+        there = [other for node, other in self.near if node == number]
+        return all(
+            request.cpus + sum(other.cpus for other in there) <= node.cpus
+            and request.memory + sum(other.memory for other in there) <= node.memory
+            for node in self.host.numa_nodes
+            if node.id == number
         )
 
     def _take_cards(self, request: Request) -> bool:
@@ -120,7 +138,7 @@ class HostState:
 
     def _take_whole(self, request: Request, need: PinnedNeed | ModelNeed) -> bool:
         if isinstance(need, ModelNeed):
-            addresses = [card.address for card in self.free_cards(need)[: need.count]]
+            addresses = [card.address for card in self.free_cards(need, request)[: need.count]]
             enough = len(addresses) == need.count
         else:
             addresses = [need.address]
@@ -130,6 +148,9 @@ class HostState:
         self.taken |= set(addresses)
         choices = tuple(CardChoice(self.host.name, address) for address in addresses)
         self.whole[request.machine] = choices
+        nodes = {card.numa_node for card in self.host.cards if card.address in addresses}
+        if len(nodes) == 1 and (node := nodes.pop()) is not None:
+            self.near = (*self.near, (node, request))
         return True
 
     def _is_free(self, need: PinnedNeed) -> bool:

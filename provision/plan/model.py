@@ -33,12 +33,13 @@ class CardChoice:
 
     A vGPU's card is picked by the host at power-on, so `address` is then what the host's own
     policy leads to when machines are powered on in the plan's order. `profile` is None for
-    passthrough.
+    passthrough. `numa_node` is None where the host does not tell.
     """
 
     host: str
     address: str
     profile: str | None = None
+    numa_node: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,7 +185,7 @@ class _Planner:
             self._action(draft),
             host=placed.host.name,
             host_id=placed.host.id,
-            cards=placed.cards,
+            cards=_with_nodes(placed),
             settings=derived_settings(_physical(placed)),
         )
         if draft.vm is None or placed.host.id == draft.vm.host_id:
@@ -313,12 +313,18 @@ def _physical(placed: Placed) -> list[Card]:
     return [cards[choice.address] for choice in placed.cards]
 
 
+def _with_nodes(placed: Placed) -> tuple[CardChoice, ...]:
+    """Return a machine's cards with the NUMA node of each."""
+    nodes = {card.address: card.numa_node for card in placed.host.cards}
+    return tuple(replace(choice, numa_node=nodes[choice.address]) for choice in placed.cards)
+
+
 def _holdings(snapshot: Snapshot) -> dict[str, list[CardChoice]]:
     """Return the cards that each VM holds now, by the VM's id."""
     held: dict[str, list[CardChoice]] = {}
     for host in snapshot.hosts:
         for card in host.cards:
             for use in card.uses:
-                choice = CardChoice(host.name, card.address, use.profile)
+                choice = CardChoice(host.name, card.address, use.profile, card.numa_node)
                 held.setdefault(use.vm_id, []).append(choice)
     return held

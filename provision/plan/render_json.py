@@ -34,7 +34,12 @@ def _action(action: Action) -> dict[str, Any]:
         "reason": action.reason,
         "host": action.host,
         "cards": [
-            {"host": card.host, "address": card.address, "profile": card.profile}
+            {
+                "host": card.host,
+                "address": card.address,
+                "profile": card.profile,
+                "numa_node": card.numa_node,
+            }
             for card in action.cards
         ],
         "settings": dict(action.settings),

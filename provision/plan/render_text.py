@@ -65,7 +65,8 @@ def _one(action: Action) -> Iterator[Text]:
 
 
 def _card(card: CardChoice) -> str:
-    return f"{card.host} {card.address} {card.profile or 'passthrough'}"
+    node = "" if card.numa_node is None else f", NUMA node {card.numa_node}"
+    return f"{card.host} {card.address} {card.profile or 'passthrough'}{node}"
 
 
 def _group(action: Action) -> tuple[str, str, str]:

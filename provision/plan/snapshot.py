@@ -92,6 +92,15 @@ class DeviceGroupInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class NumaNode:
+    """One NUMA node of a host: its number, its logical CPUs, its memory in bytes."""
+
+    id: int
+    cpus: int
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One ESXi host of the cluster."""
 
@@ -112,6 +121,7 @@ class Host:
     system_id: str = ""
     datastores: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    numa_nodes: tuple[NumaNode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 from provision.gpu.types import AssignmentPolicy, VgpuMode
 from provision.plan.fingerprint import fingerprint
-from provision.plan.snapshot import CardUse, Connection, Host, Power, Snapshot, Vm
+from provision.plan.snapshot import CardUse, Connection, Host, NumaNode, Power, Snapshot, Vm
 from tests.unit.plan import worlds
 
 LAB = worlds.lab(
@@ -81,6 +81,9 @@ MATTERS: dict[str, Change] = {
     ),
     "a host's memory is reserved": of_host(
         0, lambda host: replace(host, memory_reserved=host.memory - 2**34)
+    ),
+    "a host tells its NUMA nodes": of_host(
+        0, lambda host: replace(host, numa_nodes=(NumaNode(0, 32, 2**39),))
     ),
     "a host loses the datastore": of_host(0, lambda host: replace(host, datastores=())),
     "the template is changed": of_template(change_version="2"),

@@ -54,6 +54,15 @@ def test_text_of_a_blocked_plan_ends_with_what_to_do() -> None:
     assert next_step(blocked).startswith("Blocked: nothing can change until the errors above")
 
 
+def test_text_names_the_numa_node_of_a_card_where_the_host_tells() -> None:
+    cards = [{"mode": "passthrough", "numa": 1}]
+    shown = planned(
+        {"m": {"gpu": {"passthrough": "A100"}}}, {"hosts": {"esx-01": {"cards": cards}}}
+    )
+    lines = render_text(shown).plain.splitlines()
+    assert "      card      esx-01 0000:10:00.0 passthrough, NUMA node 1" in lines
+
+
 def test_text_without_changes_is_one_line() -> None:
     same = planned({"cpu": {}}, {"vms": {"vroom-cpu-1": {"of": "vroom-cpu-1", "host": "esx-01"}}})
     assert render_text(same).plain.splitlines() == [
@@ -85,7 +94,12 @@ def test_json_is_the_contract() -> None:
     assert first["machine"] == "vroom-shared-1"
     assert first["host"] == "esx-01"
     assert first["cards"] == [
-        {"host": "esx-01", "address": "0000:10:00.0", "profile": "grid_a100d-80c"}
+        {
+            "host": "esx-01",
+            "address": "0000:10:00.0",
+            "profile": "grid_a100d-80c",
+            "numa_node": None,
+        }
     ]
     assert first["settings"]["pciPassthru.64bitMMIOSizeGB"] == "256"
     assert document["findings"] == []

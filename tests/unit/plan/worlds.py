@@ -21,6 +21,7 @@ from provision.plan.snapshot import (
     GpuDevice,
     Host,
     Network,
+    NumaNode,
     Power,
     Snapshot,
     Template,
@@ -101,6 +102,10 @@ def host(name: str, cards: tuple[Card, ...] = (), **tree: Any) -> Host:
         max_vgpus_per_vm=tree.get("max_vgpus", 4),
         datastores=tuple(tree.get("datastores", ["datastore-1"])),
         networks=tuple(tree.get("networks", ["net-VM Network"])),
+        numa_nodes=tuple(
+            NumaNode(n, node["cpus"], Size.parse(node["memory"]))
+            for n, node in enumerate(tree.get("numa_nodes", ()))
+        ),
     )
 
 
