@@ -188,9 +188,13 @@ def _wrong_cards(at: Path_, host: Host) -> Iterator[tuple[Path_, str]]:
                 (*at, "cards", index, "model"),
                 f"there is no card {block.model!r}; there is {', '.join(known)}",
             )
-    addresses = [address for address, _ in host.card_blocks()]
+    addresses = _addresses(host)
     for address in sorted({a for a in addresses if addresses.count(a) > 1}):
         yield (*at, "cards"), f"two cards have the address {address}"
+
+
+def _addresses(host: Host) -> list[str]:
+    return [address for address, _ in host.card_blocks()]
 
 
 def _wrong_vms(at: Path_, datacenter: Datacenter, cluster: Cluster) -> Iterator[tuple[Path_, str]]:
@@ -198,13 +202,13 @@ def _wrong_vms(at: Path_, datacenter: Datacenter, cluster: Cluster) -> Iterator[
     for key, vm in cluster.vms.items():
         where = (*at, "vms", key)
         yield from _wrong_names(where, datacenter, vm.datastore, vm.network)
-        if vm.host is not None and vm.host not in hosts:
-            yield (*where, "host"), f"there is no host {vm.host!r} in this cluster"
-        elif not hosts:
+        if not hosts:
             yield where, "a VM needs a host in its cluster"
-        elif vm.card is not None:
-            cards = hosts[vm.host].card_blocks() if vm.host else ()
-            if vm.card not in (address for address, _ in cards):
-                yield (*where, "card"), f"{vm.host or 'no host'} has no card at {vm.card}"
+        elif vm.host is None and vm.card is not None:
+            yield (*where, "card"), "a VM that names its card must name its host too"
+        elif vm.host is not None and vm.host not in hosts:
+            yield (*where, "host"), f"there is no host {vm.host!r} in this cluster"
+        elif vm.host is not None and vm.card not in {None, *_addresses(hosts[vm.host])}:
+            yield (*where, "card"), f"{vm.host} has no card at {vm.card}"
         if vm.gpu and sum(map(bool, (vm.gpu.vgpu, vm.gpu.passthrough, vm.gpu.group))) != 1:
             yield (*where, "gpu"), "exactly one of vgpu, passthrough and group is needed"

@@ -48,8 +48,21 @@ def machine(admin: Administrator, name: str, step: dict[str, Any]) -> Any:
     vm = admin.clone(name, extraConfig=mmio(size) if size else [], **config)
     added = devices(admin, step["gpu"])
     changes = [add(device, key=-1 - n) for n, device in enumerate(added)]
-    admin.reconfigure(vm, deviceChange=changes)
+    admin.reconfigure(vm, deviceChange=changes, deviceGroups=grouped(step["gpu"], added))
     return vm
+
+
+def grouped(gpu: dict[str, Any], members: list[Any]) -> Any:
+    if "group" not in gpu:
+        return None
+    for number, device in enumerate(members):
+        device.deviceGroupInfo = vim.vm.device.VirtualDevice.DeviceGroupInfo(
+            groupInstanceKey=-1, sequenceId=number
+        )
+    entry = vim.vm.VirtualDeviceGroups.VendorDeviceGroup(
+        groupInstanceKey=-1, deviceGroupName=gpu["group"]
+    )
+    return vim.vm.VirtualDeviceGroups(deviceGroup=[entry])
 
 
 def held(admin: Administrator, vm: Any) -> set[str]:
