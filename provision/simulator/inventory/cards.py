@@ -194,7 +194,7 @@ class Card:
 
     def graphics_info(self) -> Any:
         """The card in `host.config.graphicsInfo`."""
-        # PCI devices in use by passthrough are listed as direct (HostGraphicsInfo, 8.0U3).
+        # `direct` is what HostGraphicsInfo's types have for a card in passthrough (API reference).
         return vim.host.GraphicsInfo(
             deviceName=self.model.name,
             vendorName="NVIDIA Corporation",

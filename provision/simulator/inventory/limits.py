@@ -16,7 +16,8 @@ DYNAMIC_DIRECTPATH_HARDWARE = 17
 
 # Hardware versions that came with releases (Broadcom KB 315655).
 _NEWEST = (((9, 0), 22), ((8, 0, 2), 21), ((8, 0), 20), ((7, 0, 2), 19), ((7, 0, 1), 18))
-# vGPUs per VM (VMware, "What's new" of vSphere 7, 8 and 8 Update 2).
+# vGPUs per VM, as the release announcements of vSphere 7, 8 and 8 Update 2 have it; clients
+# shall not know the number but ask for VmiopBackingOption.maxInstances.
 _VGPUS = (((8, 0, 2), 16), ((8, 0), 8))
 # Passthrough devices per VM (Broadcom KB 309986); 128 need hardware version 21.
 _DEVICES = (((8, 0, 2), 128), ((8, 0, 1), 64), ((8, 0), 32))
