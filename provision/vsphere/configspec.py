@@ -212,7 +212,7 @@ def _hardware_changes(
     wanted = "memoryReservationLockedToMax" in fields
     if now.memory_locked and wanted and not resized:
         del fields["memoryReservationLockedToMax"], fields["memoryAllocation"]
-    elif now.memory_locked and not wanted and gpu_devices(now.devices):
+    elif now.memory_locked and machine.gpu is None and gpu_devices(now.devices):
         # Without its GPU the machine need not hold all of its memory any more.
         fields["memoryReservationLockedToMax"] = False
         fields["memoryAllocation"] = vim.ResourceAllocationInfo(reservation=0)

@@ -13,6 +13,7 @@ from provision.plan.model import Action
 from provision.plan.snapshot import Card, Snapshot
 from provision.spec.model import GroupRequest, Machine, PassthroughRequest, VgpuRequest
 from provision.vsphere.devices import VmConfig, gpu_devices
+from provision.vsphere.port import ActionFailed
 
 _Passthrough = vim.vm.device.VirtualPCIPassthrough
 _Spec = vim.vm.device.VirtualDeviceSpec
@@ -121,7 +122,11 @@ def _backings(machine: Machine, action: Action, cards: CardFacts) -> list[Any]:
 def _pinned(host: str, address: str, cards: CardFacts) -> Any:
     card = cards.cards.get((host, address))
     if card is None:
-        raise KeyError(f"{host} has no card at {address}")
+        raise ActionFailed(
+            f"{host} has no card at {address}",
+            subject=address,
+            fix="plan again; `vdl gpus` shows the cards of each host",
+        )
     return _Passthrough.DeviceBackingInfo(
         id=address,
         deviceId=f"0x{card.device_id:x}",

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from pyVmomi import vim
+
 from provision.plan.snapshot import GpuDevice, Power, Template, Vm
 from provision.vsphere.collector import Found, moid
 from provision.vsphere.devices import disk_bytes, first_disk, gpu_devices, options
@@ -159,7 +161,8 @@ class Paths:
 
     def __init__(self, containers: Iterable[Found]) -> None:
         self._places = {
-            one.id: (unquote(one.get("name", one.id)), one.get("parent")) for one in containers
+            one.id: (unquote(one.get("name", one.id)), None if _ends(one) else one.get("parent"))
+            for one in containers
         }
 
     def of(self, name: str, parent: Any) -> str:
@@ -169,3 +172,8 @@ class Paths:
             parts.append(place[0])
             parent = place[1]
         return "/" + "/".join(reversed(parts))
+
+
+def _ends(container: Found) -> bool:
+    """Whether paths begin here: a datacenter, whatever folder it lies in."""
+    return isinstance(container.ref, vim.Datacenter)
