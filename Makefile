@@ -5,13 +5,17 @@ PYTHON     ?= python3
 UV         := .tools/bin/uv
 RUN        := .venv/bin
 
-.PHONY: demo test lint format bench lock clean
+.PHONY: demo test contract lint format bench lock clean
 
 demo: .venv/ready
 	$(RUN)/vdl demo
 
 test: .venv/ready lint
 	$(RUN)/pytest
+
+# The simulated vCenter beside VMware's own tools; needs Go 1.25 or later.
+contract: .venv/ready
+	$(RUN)/pytest tests/contract/test_govc.py
 
 lint: .venv/ready
 	$(RUN)/ruff format --check .

@@ -19,6 +19,7 @@ from tests.benchmarks.simulated import simulated_vcenter
 
 MACHINES, PARALLEL, CLONE_SECONDS = 100, 8, 1.0
 
+CARDS = {"count": 8, "model": "A100-80"}
 WORLD: dict[str, object] = {
     "latency": {"CloneVM_Task": f"{CLONE_SECONDS} s"},
     "DC0": {
