@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGuZIgyUnNM5UPnVlDyATH/NJkkByAbnwohvnbuEkk2n\n"
 MANIFEST = [
     "payload/__main__.py",
     "provision/_data/examples/lab.yaml",
@@ -54,3 +55,24 @@ def test_an_installed_vdl_answers(installed: Path, tmp_path: Path) -> None:
     assert run(installed / "vdl", "--version", cwd=tmp_path).stdout.startswith("vdl, version ")
     schema = json.loads(run(installed / "vdl", "schema", cwd=tmp_path).stdout)
     assert "machines" in schema["properties"]
+
+
+def test_an_installed_vdl_plans_against_its_own_simulator(installed: Path, tmp_path: Path) -> None:
+    lab = (ROOT / "examples" / "demo.lab.yaml").read_text()
+    (tmp_path / "lab.yaml").write_text(lab)
+    (tmp_path / "id_ed25519.pub").write_text(PUBLIC_KEY)
+    simulator = subprocess.Popen(
+        [installed / "vdl", "simulator", "-o", "json"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert simulator.stdout is not None
+        door = json.loads(simulator.stdout.readline())
+        options = [f"--{name.replace('_', '-')}={door[name]}"
+                   for name in ("server", "username", "password_file", "ca_file")]  # fmt: skip
+        planned = run(installed / "vdl", "plan", "-o", "json", *options, cwd=tmp_path)
+    finally:
+        simulator.terminate()
+        simulator.communicate()
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["summary"]["create"] == 4
+    assert simulator.returncode == 0
