@@ -1,0 +1,50 @@
+"""Commands that work inside guests, on one simulated machine with a real SSH guest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import WORLD, Site, served
+
+
+@pytest.mark.slow
+def test_a_machine_is_configured_measured_and_reported(tmp_path: Path) -> None:
+    world = WORLD.replace("guests: none", "guests: ssh")
+    with served(tmp_path, world) as site:
+        lab = site.lab("real", cpu={}, benchmark=[{"model": "mnist", "time_limit": 1}])
+        site.vdl("provision", lab, "--yes").good()
+        inventory_names_it(site, lab)
+        python = ("--payload-python", sys.executable)
+        first = site.vdl("configure", lab, *python, "-o", "json").good().json
+        assert [(m["machine"], m["done"]) for m in first["machines"]] == [("real-cpu-1", True)]
+        second = site.vdl("configure", lab, *python, "-o", "json").good().json
+        assert second["machines"] == [{"machine": "real-cpu-1", "done": True, "changed": 0}]
+        folder = site.vdl("bench", lab, *python).good().out.strip()
+        assert (site.folder / folder / "run.json").is_file()
+        (comparison,) = site.vdl("report", folder, "-o", "json").good().json["comparisons"]
+        (row,) = comparison["results"]
+        assert row["machine"]["simulated"] is True
+        assert row["images_per_second"]["median"] > 0
+
+
+def inventory_names_it(site: Site, lab: Path) -> None:
+    done = site.vdl("inventory", lab, "-o", "json").good()
+    variables = done.json["_meta"]["hostvars"]["real-cpu-1"]
+    assert variables["ansible_user"] == "vdl"
+    assert variables["vdl_gpu_mode"] == "none"
+    text = site.vdl("inventory", lab).good().out
+    assert f"{variables['ansible_host']}" in text
+
+
+def test_a_machine_that_proves_no_key_is_left_out_and_named(fresh_site: Site) -> None:
+    lab = fresh_site.lab("mute", cpu={})
+    fresh_site.vdl("provision", lab, "--yes").good()
+    done = fresh_site.vdl("inventory", lab, "-o", "json").good()
+    assert done.json["_meta"]["hostvars"] == {}
+    assert "left out: mute-cpu-1: the guest publishes no SSH host key" in done.err
+    failed = fresh_site.vdl("configure", lab)
+    failed.refused(1, "1 of 1 machines could not be configured", "mute-cpu-1")
+    fresh_site.vdl("destroy", lab, "--yes").good()
