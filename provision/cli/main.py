@@ -16,6 +16,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of lab.yaml, for editors.",
     "doctor": "Check this computer, the lab file and the way to vCenter.",
     "gpus": "Show hosts, cards, modes, and what still fits.",
+    "host": "Prepare hosts for passthrough or vGPUs.",
     "plan": "Show what provision would do, and why.",
     "provision": "Create and update the machines of a lab.",
     "status": "Show the machines of a lab as they are.",

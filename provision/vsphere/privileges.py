@@ -37,6 +37,9 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "pool": ("Resource.AssignVMToPool",),
     "datastore": ("Datastore.AllocateSpace",),
     "network": ("Network.Assign",),
+    # For `vdl host prepare` alone.
+    "host": ("Host.Config.Maintenance", "Host.Config.PciPassthru", "Host.Config.Settings"),
+    "vCenter": ("Global.ManageCustomFields", "Global.SetCustomField"),
 }
 
 

@@ -23,6 +23,7 @@ from provision.vsphere.facts import Facts
 from provision.vsphere.faults import describe, fault_name, fix_for
 from provision.vsphere.folders import Folders
 from provision.vsphere.gpuspec import CardFacts
+from provision.vsphere.host_actions import HostActions
 from provision.vsphere.port import ActionFailed, GuestReport, OutcomeUnknown
 from provision.vsphere.retry import within
 from provision.vsphere.session import PATIENCE_SECONDS, Session, VCenterAway
@@ -74,8 +75,13 @@ class VCenter:
 
     @property
     def session(self) -> Session:
-        """The session, for what the port does not offer (host preparation)."""
+        """The session, for what the port does not offer."""
         return self._session
+
+    @property
+    def hosts(self) -> HostActions:
+        """What prepares the hosts of this vCenter."""
+        return HostActions(self._session, self._collector, self._waiter, self._calls)
 
     def close(self) -> None:
         """End the waiter and log out."""

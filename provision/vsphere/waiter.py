@@ -1,4 +1,4 @@
-"""One thread that waits for all tasks and VMs of a session with a single outstanding call."""
+"""One thread that waits for a session's tasks, VMs and hosts with a single outstanding call."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ VM_PATHS = (
     "guest.ipAddress",
     "config.extraConfig",
 )
+HOST_PATHS = ("runtime.connectionState", "runtime.bootTime")
 
 _Query = vmodl.query.PropertyCollector
 Values = Mapping[str, Any]
@@ -103,6 +104,10 @@ class Waiter:
         with self._lock:
             last = watch.values or dict(self._values.get(moid(vm), {}))
         return watch.over.is_set(), last
+
+    def wait_host(self, host: Any, enough: Predicate, deadline: Deadline) -> tuple[bool, Values]:
+        """Do as `wait_vm`, with a host and its `HOST_PATHS`."""
+        return self.wait_vm(host, enough, deadline)
 
     def waits_for(self) -> set[str]:
         """Return the ids of all objects that some thread waits for."""
@@ -285,5 +290,6 @@ def _filter(view: Any) -> Any:
         propSet=[
             _Query.PropertySpec(type=vim.Task, pathSet=list(TASK_PATHS)),
             _Query.PropertySpec(type=vim.VirtualMachine, pathSet=list(VM_PATHS)),
+            _Query.PropertySpec(type=vim.HostSystem, pathSet=list(HOST_PATHS)),
         ],
     )
