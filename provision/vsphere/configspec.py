@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyVmomi import vim
 
+from provision.plan.identity import stamps
 from provision.plan.model import Action
 from provision.plan.settings import HARDWARE
-from provision.plan.snapshot import STAMP_LAB, STAMP_MACHINE, STAMP_RESOLVED, STAMP_SPEC
 from provision.spec.model import GroupRequest, Machine, PassthroughRequest
 from provision.vsphere.cloudinit import guestinfo
 from provision.vsphere.devices import (
@@ -115,16 +114,6 @@ def reconfigure_spec(
     for name, value in fields.items():
         setattr(spec, name, value)
     return spec if fields or spec.deviceChange or spec.deviceGroups else None
-
-
-def stamps(machine: Machine) -> dict[str, str]:
-    """Return what says whose VM this is and what it was made from."""
-    return {
-        STAMP_LAB: machine.lab,
-        STAMP_MACHINE: machine.name,
-        STAMP_SPEC: machine.digest,
-        STAMP_RESOLVED: json.dumps(machine.model_dump(mode="json"), sort_keys=True),
-    }
 
 
 def spec_of(action: Action) -> Machine:

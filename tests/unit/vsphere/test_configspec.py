@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
+from provision.plan.identity import stamps
 from provision.plan.model import Action, ActionKind, CardChoice
 from provision.plan.snapshot import STAMP_LAB, STAMP_MACHINE, STAMP_RESOLVED, STAMP_SPEC
 from provision.spec.model import Machine
@@ -64,7 +65,7 @@ def finished(one: Action) -> VmConfig:
         gpus,
         disk(machine.disk // 2**30),
         network_card(),
-        extra=configspec.stamps(machine) | extra,
+        extra=stamps(machine) | extra,
         cpus=machine.cpus,
         memory_mib=machine.memory.mib,
         memory_locked=bool(machine.gpu),
