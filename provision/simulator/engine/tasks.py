@@ -26,6 +26,14 @@ def _nothing() -> None:
     """Stand in for a step that a task has no need of."""
 
 
+class NotYet(Exception):
+    """Raised by the work of a task that waits for something: asked again after `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"not yet; again in {seconds} s")
+
+
 class SimTask(SimObject):
     """One task, from its start until its retention time is over."""
 
@@ -91,14 +99,19 @@ class SimTask(SimObject):
         if not self.running:
             return
         fault: Any = vmodl.fault.SystemError(reason="simulator", msg="The simulator has a bug")
+        again: float | None = None
         try:
             self._info.result = self.work()
             fault = None
+        except NotYet as waits:
+            again = waits.seconds
         except vmodl.MethodFault as raised:
             fault = raised
         finally:
             # A bug in the simulator still ends the task: nobody shall wait for ever.
-            if fault is None:
+            if again is not None:
+                self.world.later(again, self.finish)
+            elif fault is None:
                 self._end("success")
             else:
                 self.fail(fault)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim, vmodl
 
 from provision.gpu.types import AssignmentPolicy
 from provision.simulator.engine.objects import method, prop
+from provision.simulator.engine.tasks import NotYet
 from provision.simulator.inventory import faults, hostinfo
 from provision.simulator.inventory.cards import Card
 from provision.simulator.inventory.entity import Entity
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 # Long enough for a client to see the host go, however short the latency of a reboot is.
 SHORTEST_REBOOT = 0.3
+# Hosts have been up for a while when the world begins, so that a reboot shows.
+UPTIME = timedelta(days=30)
+# How often a host that is to enter maintenance mode looks whether VMs still run on it.
+LOOK_SECONDS = 0.2
 
 
 class Host(Entity):
@@ -48,7 +54,7 @@ class Host(Entity):
         self.datastores: list[Datastore] = []
         self.networks: list[Network] = []
         self.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{cluster.moid}"))
-        self.boot_time: datetime = cluster.world.clock.now()
+        self.boot_time: datetime = cluster.world.clock.now() - UPTIME
         super().__init__(cluster.inventory, name, cluster)
         self.passthru = PciPassthruSystem(self)
         self.graphics = GraphicsManager(self)
@@ -230,12 +236,19 @@ class Host(Entity):
         evacuatePoweredOffVms: bool | None = None,  # noqa: N803, FBT001 - WSDL's parameter
         maintenanceSpec: Any = None,  # noqa: N803 - WSDL's name
     ) -> Any:
-        """Let no VM run; DRS first moves away those that it can."""
-        del timeout, evacuatePoweredOffVms, maintenanceSpec
+        """Let no VM run; DRS first moves away those that it can, and people the others.
+
+        Waits for `timeout` seconds, for ever where it is 0.
+        """
+        del evacuatePoweredOffVms, maintenanceSpec
+        clock = self.world.clock
+        until = clock.monotonic() + timeout if timeout > 0 else math.inf
 
         def enter() -> None:
             self._require_connected()
             self.inventory.evacuate(self)
+            if self.running and clock.monotonic() < until:
+                raise NotYet(LOOK_SECONDS)
             if self.running:
                 names = ", ".join(vm.name for vm in self.running)
                 raise faults.refuse(
@@ -245,7 +258,7 @@ class Host(Entity):
             self.maintenance = True
             self.touch()
 
-        return call.start_task(self, "EnterMaintenanceMode_Task", enter)
+        return call.start_task(self, "EnterMaintenanceMode_Task", enter, cancelable=True)
 
     @method("ExitMaintenanceMode_Task")
     def exit_maintenance(self, call: Call, timeout: int) -> Any:

@@ -150,10 +150,15 @@ class GraphicsManager(SimObject):
     def update(self, _: Call, config: Any) -> None:
         """Set types, vGPU modes and the policy; types and modes are real after a reboot."""
         wanted = {device.deviceId: device for device in config.deviceType or ()}
-        for address in wanted:
+        for address, device in wanted.items():
             if self.host.card(address) is None:
                 raise faults.invalid_argument(
                     "config.deviceType", f"Host {self.host.name} has no graphics device {address}."
+                )
+            # MIG is shown (HostGraphicsInfoVgpuMode) and can't be set (HostGraphicsConfigVgpuMode).
+            if device.vgpuMode not in {None, VgpuMode.SAME_SIZE, VgpuMode.MIXED_SIZE}:
+                raise faults.invalid_argument(
+                    "config.deviceType", f"The vGPU mode {device.vgpuMode} can't be set."
                 )
         self.host.default_graphics = config.hostDefaultGraphicsType
         self.host.policy = AssignmentPolicy(config.sharedPassthruAssignmentPolicy)

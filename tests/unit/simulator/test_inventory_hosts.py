@@ -226,10 +226,12 @@ def test_graphics_settings_of_a_card_in_use_stay(admin: Administrator) -> None:
     manager = admin.host("esx-03").configManager.graphicsManager
     with pytest.raises(vmodl.fault.NotSupported, match="job"):
         manager.UpdateGraphicsConfig(graphics("performance", "shared"))
-    with pytest.raises(vmodl.fault.InvalidArgument, match="0000:99"):
-        manager.UpdateGraphicsConfig(
-            graphics("performance", "sharedDirect", **{"0000:99:00.0": "sameSize"})
-        )
+    for address, mode, said in (
+        ("0000:99:00.0", "sameSize", "0000:99"),
+        (FIRST, "multiInstanceGpu", "multiInstanceGpu can't be set"),
+    ):
+        with pytest.raises(vmodl.fault.InvalidArgument, match=said):
+            manager.UpdateGraphicsConfig(graphics("performance", "sharedDirect", **{address: mode}))
 
 
 def test_drs_clears_a_host_for_maintenance_as_far_as_it_can(
@@ -239,7 +241,19 @@ def test_drs_clears_a_host_for_maintenance_as_far_as_it_can(
     assert admin.vm("web").runtime.host != admin.host("esx-01")
     assert admin.vm("web").runtime.powerState == "poweredOn"
     with pytest.raises(vim.fault.Timedout, match="job still run"):
-        done(admin.host("esx-03").EnterMaintenanceMode_Task(timeout=0))
+        done(admin.host("esx-03").EnterMaintenanceMode_Task(timeout=5))
+
+
+def test_maintenance_mode_waits_for_vms_that_nothing_moves(admin: Administrator, done: Any) -> None:
+    host = admin.host("esx-03")
+    given_up = host.EnterMaintenanceMode_Task(timeout=0)
+    entering = host.EnterMaintenanceMode_Task(timeout=0)
+    done(admin.vm("web").PowerOffVM_Task())
+    assert (given_up.info.state, host.runtime.inMaintenanceMode) == ("running", False)
+    given_up.CancelTask()
+    done(admin.vm("job").PowerOffVM_Task())
+    done(entering)
+    assert host.runtime.inMaintenanceMode
 
 
 def test_a_disconnected_host_starts_no_vm(admin: Administrator, done: Any) -> None:
