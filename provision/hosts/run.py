@@ -271,7 +271,7 @@ def condition(state: HostState) -> str:
     """Say in one line what state a host is in."""
     parts = [f"{state.name} is {state.connection.value}"]
     if state.in_maintenance:
-        by = "entered by vdl" if state.claim.maintenance else "not entered by vdl"
+        by = "entered by vdl" if state.claim.maintenance else "not known to be entered by vdl"
         parts.append(f"in maintenance mode ({by}), and stays so")
     waiting = [gpu.address for gpu in state.gpus if gpu.enabled is not gpu.active]
     if waiting:

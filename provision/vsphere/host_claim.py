@@ -8,6 +8,7 @@ property of the host shows to be pending.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -15,8 +16,12 @@ from typing import Any
 
 from pyVmomi import vim
 
+from provision.deadline import Deadline
+from provision.vsphere.calls import SETTLE_SECONDS
 from provision.vsphere.collector import Collector
 from provision.vsphere.host_port import Claim
+from provision.vsphere.retry import pauses
+from provision.vsphere.tls import ResponseLost
 
 FIELD = "vdl.host-prepare"
 _PART = re.compile(r"(maintenance|booted)=(\S+)")
@@ -54,9 +59,11 @@ def make_field(content: Any, collector: Collector) -> int:
     try:
         manager = content.customFieldsManager
         return int(manager.AddCustomFieldDef(name=FIELD, moType=vim.HostSystem).key)
-    except vim.fault.DuplicateName:
-        # Another vdl was faster.
-        again = field_key(content, collector)
+    except (vim.fault.DuplicateName, ResponseLost):
+        # Another vdl was faster, or the answer was lost. Names are unique: looking tells.
+        settled, waits = Deadline.after(SETTLE_SECONDS), pauses()
+        while (again := field_key(content, collector)) is None and not settled.passed:
+            time.sleep(min(next(waits), settled.left))
         if again is None:
             raise
         return again
