@@ -11,7 +11,7 @@ from provision.bench.schedule import Benched, bench
 from provision.cli.output import say, show
 from provision.errors import PartlyDone, UsageError, VdlError
 from provision.guests.configure import Guests, Settings, configure, reach_guests, state_folder
-from provision.guests.events import Event, EventKind, PlaybookResult
+from provision.guests.events import Event, EventKind, HostResult, PlaybookResult
 from provision.spec.model import Lab
 
 if TYPE_CHECKING:
@@ -105,6 +105,13 @@ def judge(result: PlaybookResult, done: str) -> None:
     kind = PartlyDone if len(failed) < len(result.hosts) else VdlError
     raise kind(
         f"{len(failed)} of {len(result.hosts)} machines could not be {done}",
-        why="; ".join(f"{host.name}: {host.failed_task}: {host.message}" for host in failed),
-        fix=f"read {result.log}, then run the same command again" if result.log else None,
+        why="; ".join(_why(host) for host in failed),
+        fix=f"read {result.log}, then run the same command again"
+        if result.log
+        else "`vdl status` shows what vCenter knows of them",
     )
+
+
+def _why(host: HostResult) -> str:
+    """Return machine, task and message; a machine that was never reached has no task."""
+    return ": ".join(part for part in (host.name, host.failed_task, host.message) if part)

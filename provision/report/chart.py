@@ -31,6 +31,7 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "vdl",
     "hatch.linewidth": 0.6,
+    "text.parse_math": False,  # a name with dollar signs is no formula
 }
 
 
