@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from provision.cli.options import (
     vcenter_options,
     yes_option,
 )
-from provision.cli.output import say, show, show_json, show_on_stderr
+from provision.cli.output import say, show, show_json, show_on_stderr, unheard
 from provision.errors import Interrupted, PlanBlocked, UsageError
 from provision.gpu.types import AssignmentPolicy, VgpuMode
 from provision.hosts.plan import HostPlan, StepKind, host_plan
@@ -34,6 +35,7 @@ from provision.vsphere.host_port import HostPort, HostState
 
 MODES = {"sameSize": VgpuMode.SAME_SIZE, "mixedSize": VgpuMode.MIXED_SIZE, "mig": VgpuMode.MIG}
 LIMITS = HostDeadlines()
+STDERR = 2
 
 
 @click.group("host")
@@ -181,7 +183,9 @@ def _listening() -> Iterator[StopRequest]:
     def heard() -> None:
         if stop.at_once:
             raise KeyboardInterrupt
-        say("\nstopping after this step; Ctrl-C again leaves at once")
+        # In a signal handler: Python's own streams may be in the middle of a write.
+        with unheard():
+            os.write(STDERR, b"\nstopping after this step; Ctrl-C again leaves at once\n")
 
     with stop_on_signals(stop), stop.listening(heard):
         yield stop

@@ -173,8 +173,10 @@ class _Run:
             StepKind.LEAVE_MAINTENANCE: self._leave,
         }[step.kind](step)
 
-    def _enter(self, _: Step) -> None:
-        self._port.enter_maintenance(self._state.id, Deadline.after(self._limits.enter_maintenance))
+    def _enter(self, step: Step) -> None:
+        seconds = self._limits.enter_maintenance
+        self._tell(step, Phase.NOTE, f"at most {seconds:.0f} s")
+        self._port.enter_maintenance(self._state.id, Deadline.after(seconds))
         # Only now: a note that came first could later be taken for a claim on a maintenance
         # mode that an administrator has entered.
         self._note(replace(self._claim, maintenance=self._options.now()))
@@ -204,6 +206,7 @@ class _Run:
             self._tell(step, Phase.NOTE, f"the host is {connection}")
 
         seconds = self._limits.come_back
+        self._tell(step, Phase.NOTE, f"at most {seconds:.0f} s")
         back = self._port.wait_for_return(
             self._state.id,
             self._claim.booted,
