@@ -133,6 +133,7 @@ def _run(call: Call, request: Request) -> Any:
         return _fetch(call, obj, request)
     entry = _entry(call, obj, request.info)
     _authorize(call, obj, entry.privilege or request.info.privId or "System.View")
+    _authorize_parameters(call, request)
     _do_what_is_planned(call, obj)
     result = entry.function(obj, call, **_arguments(entry, request))
     return conform(result, request.info.result)
@@ -168,6 +169,19 @@ def _authorize(call: Call, obj: SimObject, privilege: str) -> None:
         raise vim.fault.NoPermission(
             object=obj.ref, privilegeId=privilege, msg=f"{call.user} lacks {privilege}"
         )
+
+
+def _authorize_parameters(call: Call, request: Request) -> None:
+    """Ask for what the caller must hold on objects that it names, as the type tables have it.
+
+    Privileges of `System` come with a login, and a view may name objects that are gone.
+    """
+    for param in request.info.params:
+        given = request.arguments.get(param.name)
+        if not given or not param.privId or param.privId.startswith("System."):
+            continue
+        for ref in given if isinstance(given, list) else [given]:
+            _authorize(call, call.world.resolve(ref), param.privId)
 
 
 def _do_what_is_planned(call: Call, obj: SimObject) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from provision.simulator.engine.objects import SimObject, method, prop
-from provision.simulator.inventory import faults
+from provision.simulator.inventory import faults, permission
 
 if TYPE_CHECKING:
     from provision.simulator.engine.call import Call
@@ -96,14 +96,16 @@ class Entity(SimObject):
     @method("Rename_Task")
     def rename_task(self, call: Call, newName: str) -> Any:  # noqa: N803 - WSDL's name
         """Give the entity another name."""
+        permission.require(call, permission.of_kind(permission.RENAMING, self))
         return call.start_task(self, "Rename_Task", lambda: self.rename(newName))
 
     @method("Destroy_Task")
     def destroy_task(self, call: Call) -> Any:
         """Delete the entity with all that it holds."""
+        permission.require(call, permission.of_kind(permission.DELETING, self))
         return call.start_task(self, "Destroy_Task", self.destroy)
 
-    @method("setCustomValue")
+    @method("setCustomValue", "Global.SetCustomField")
     def set_custom_value(self, _: Call, key: str, value: str) -> None:
         """Set the custom field of that name."""
         self.inventory.custom_fields.set_by_name(self, key, value)

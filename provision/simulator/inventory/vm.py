@@ -10,7 +10,14 @@ from pyVmomi import vim
 
 from provision.simulator.engine.objects import method
 from provision.simulator.engine.tasks import SimTask
-from provision.simulator.inventory import admission, clone, faults, reconfigure, relocate
+from provision.simulator.inventory import (
+    admission,
+    clone,
+    faults,
+    permission,
+    reconfigure,
+    relocate,
+)
 from provision.simulator.inventory.guest import SHUTDOWN_SECONDS
 from provision.simulator.inventory.vmview import VmView
 
@@ -182,6 +189,7 @@ class VirtualMachine(VmView):
     @method("ReconfigVM_Task")
     def reconfigure(self, call: Call, spec: Any) -> Any:
         """Change the configuration."""
+        permission.require(call, permission.for_config(self.config, spec, self))
         return self.exclusive(call, "ReconfigVM_Task", lambda: reconfigure.reconfigure(self, spec))
 
     @method("UpgradeVM_Task")
@@ -199,7 +207,9 @@ class VirtualMachine(VmView):
     @method("CloneVM_Task")
     def clone(self, call: Call, folder: Any, name: str, spec: Any) -> Any:
         """Make a copy of this VM or template."""
-        return clone.clone(call, self, self.inventory.folder(folder), name, spec)
+        target = self.inventory.folder(folder)
+        permission.require(call, permission.for_clone(self, target, spec))
+        return clone.clone(call, self, target, name, spec)
 
     @method("RelocateVM_Task")
     def relocate(self, call: Call, spec: Any, priority: Any = None) -> Any:
@@ -258,6 +268,7 @@ class VirtualMachine(VmView):
     @method("Destroy_Task")
     def destroy_task(self, call: Call) -> Any:
         """Delete the VM with its disks."""
+        permission.require(call, permission.of_kind(permission.DELETING, self))
         return self.exclusive(call, "Destroy_Task", self.destroy)
 
     def destroy(self) -> None:
