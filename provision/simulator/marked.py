@@ -45,6 +45,12 @@ for _name, _pattern, _first in _SCALARS:
 _Loader.add_implicit_resolver(_TAG + "null", re.compile(r"^$"), [""])
 
 
+def _said(error: yaml.MarkedYAMLError) -> str:
+    """Return what PyYAML says, without the alias that it quotes: it may be an unquoted password."""
+    said = error.problem or "this is no YAML"
+    return said.partition(" '")[0] if isinstance(error, yaml.composer.ComposerError) else said
+
+
 class Document:
     """A YAML file as plain values, and where each of them stands.
 
@@ -59,7 +65,8 @@ class Document:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            raise Problem(line, column, error.problem or "this is no YAML") from error
+            # The file may hold passwords, and PyYAML's own error quotes the line.
+            raise Problem(line, column, _said(error)) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise Problem(line, 1, "this is no text (a character YAML does not allow)") from error

@@ -98,7 +98,8 @@ Address = Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.
 class Frozen(BaseModel):
     """Base of all entries: no unknown keys, no changes after reading, no guessed types."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A world file holds passwords: a traceback must not show what stands in it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _api(version: str) -> str:
