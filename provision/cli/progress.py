@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,9 +35,10 @@ def progress(machines: int, stop: StopRequest) -> Iterator[OnEvent]:
     """
 
     def heard() -> None:
-        # Called from the signal handler: one plain write, no locks of rich or logging.
+        # Called from the signal handler, perhaps in the middle of a print: Python's own streams
+        # can't be entered twice.
         text = "leaving at once" if stop.at_once else "finishing what runs; Ctrl-C again leaves"
-        sys.stderr.write(f"\nstopping: {text}\n")
+        os.write(sys.stderr.fileno(), f"\nstopping: {text}\n".encode())
 
     with stop.listening(heard):
         if not sys.stderr.isatty():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,16 +33,27 @@ def command(*, world: Path | None, listen: str, output: str) -> None:
     # Loads pyVmomi's types, so not before the options are known to be right.
     from provision.simulator.server import Simulator  # noqa: PLC0415
 
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    ended = _pipe_of_signals()
     with Simulator.from_file(world) as simulator:
         door = asdict(simulator.serve(listen))
         if output == "json":
             write_line(json.dumps(door))
         else:
             _tell(door)
-        ended.wait()
+        os.read(ended, 1)
+
+
+def _pipe_of_signals() -> int:
+    """Return the end of a pipe that can be read once Ctrl-C or SIGTERM came.
+
+    A handler that sets an event could wait for ever for the event's own lock.
+    """
+    ended, wake = os.pipe()
+    os.set_blocking(wake, False)  # noqa: FBT003 - it has no name for this argument
+    signal.set_wakeup_fd(wake)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return ended
 
 
 def _tell(door: dict[str, str]) -> None:
