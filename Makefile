@@ -15,7 +15,7 @@ test: .venv/ready lint
 
 # The simulated vCenter beside VMware's own tools; needs Go 1.25 or later.
 contract: .venv/ready
-	$(RUN)/pytest tests/contract/test_govc.py
+	$(RUN)/pytest tests/contract/test_both.py tests/contract/test_govc.py
 
 lint: .venv/ready
 	$(RUN)/ruff format --check .

@@ -1,3 +1,3 @@
 """Contract tests that need more than Python run by `make contract`, which names their files."""
 
-collect_ignore = ["test_govc.py"]
+collect_ignore = ["test_both.py", "test_govc.py"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim, vmodl
 
 from provision.simulator.engine.filters import PropertyFilter
-from provision.simulator.engine.objects import SimObject, method
+from provision.simulator.engine.objects import SimObject, method, prop
 from provision.simulator.engine.schema import build
 from provision.simulator.engine.selection import check, read, select
 
@@ -43,6 +43,13 @@ class PropertyCollector(SimObject):
 
     wsdl_type = vmodl.query.PropertyCollector
     prefix = "session-collector"
+
+    @prop("filter")
+    def filter(self) -> list[Any]:
+        """The filters of whoever asks."""
+        call = self.world.current_call
+        watches = call.session.watches if call and call.session else {}
+        return [made.ref for made in watches[self.moid].alive()] if self.moid in watches else []
 
     @method("RetrievePropertiesEx")
     def retrieve_properties_ex(self, call: Call, specSet: list[Any], options: Any) -> Any:  # noqa: N803 - WSDL's name

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from provision.simulator.engine.objects import NO_LOGIN_NEEDED, SimObject, method, prop
 
@@ -166,10 +166,13 @@ class SessionManager(SimObject):
 
     @method("TerminateSession")
     def terminate(self, call: Call, sessionId: list[str]) -> None:  # noqa: N803 - WSDL's name
-        """End other people's sessions."""
-        sessions = {session.key: session for session in self.world.sessions.all()}
+        """End other people's sessions, one after the other until one can't be ended."""
         for key in sessionId:
-            if key not in sessions or sessions[key] is call.session:
-                raise vim.fault.NotFound(msg=f"No other session has the key {key}")
-        for key in sessionId:
+            sessions = {session.key: session for session in self.world.sessions.all()}
+            if key not in sessions:
+                raise vim.fault.NotFound(msg=f"No session has the key {key}")
+            if sessions[key] is call.session:
+                raise vmodl.fault.InvalidArgument(
+                    invalidProperty="sessionId", msg="A session can't terminate itself"
+                )
             self.world.sessions.end(sessions[key])

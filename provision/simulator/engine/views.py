@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from provision.simulator.engine.objects import SimObject, method, prop
 
@@ -174,8 +174,12 @@ class ViewManager(SimObject):
         type: list[Any],  # noqa: A002 - WSDL's name
         recursive: bool,  # noqa: FBT001 - WSDL's signature
     ) -> Any:
-        """Make a view of what is below a managed entity."""
-        self.world.resolve(container)
+        """Make a view of what is below a managed entity that can contain others."""
+        top = self.world.resolve(container)
+        if not any(issubclass(top.wsdl_type, kind) for kind, _ in _CHILDREN):
+            raise vmodl.fault.InvalidArgument(
+                invalidProperty="container", msg=f"{top.moid} contains nothing"
+            )
         return ContainerView(call, container, type, recursive).ref
 
     @method("CreateListView")

@@ -85,9 +85,7 @@ def _place(source: VirtualMachine, folder: Folder, spec: Any) -> Place:
     """
     inventory, location = source.inventory, spec.location
     if "VirtualMachine" not in folder.kinds:
-        raise faults.refuse(
-            vim.fault.InvalidFolder, f"{folder.name} holds no VMs.", target=folder.ref
-        )
+        raise faults.unsupported(f"{folder.name} holds no VMs.")
     pool = inventory.pool(location.pool) if location.pool is not None else source.pool
     if pool is None and not spec.template:
         # Templates are in no pool, so that their clones must name one.
@@ -173,7 +171,8 @@ def create(call: Call, folder: Folder, spec: Any, pool: Any, host: Any) -> Any:
     def begin() -> None:
         store = re.match(r"\[(.+?)\]", (spec.files and spec.files.vmPathName) or "")
         if store is None:
-            raise faults.invalid_argument("config.files.vmPathName", "A datastore must be named.")
+            message = "A datastore must be named in config.files.vmPathName."
+            raise faults.refuse(vim.fault.InvalidVmConfig, message, property="config.files")
         datastore = inventory.named_datastore(store[1], found.cluster.datacenter)
         place = Place(
             folder, target or placement.host_for_new(found.cluster, datastore), found, datastore

@@ -182,6 +182,7 @@ class Change:
             else:
                 self._edit(index, change.device)
         self._check_numbers()
+        self._check_controllers(changes)
         return self.devices
 
     def group_keys(self) -> dict[int, int]:
@@ -281,6 +282,17 @@ class Change:
         in_bytes, in_kib = int(device.capacityInBytes or 0), int(device.capacityInKB or 0)
         unchanged = in_bytes == _capacity(known)
         return 1024 * in_kib if not in_bytes or (unchanged and in_kib) else in_bytes
+
+    def _check_controllers(self, changes: list[Any]) -> None:
+        """Refuse disks on a controller that is not there."""
+        keys = {device.key for device in self.devices}
+        for device in self.devices:
+            if isinstance(device, _dev.VirtualDisk) and device.controllerKey not in keys:
+                raise faults.device_spec(
+                    len(changes) - 1,
+                    f"No controller of the VM has the key {device.controllerKey}.",
+                    vim.fault.MissingController,
+                )
 
     def _check_numbers(self) -> None:
         found = passthrough_devices(self.devices)

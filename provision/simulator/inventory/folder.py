@@ -117,13 +117,15 @@ class Folder(Entity):
         """Move an entity from its folder into this one.
 
         Raises:
-            vim.fault.InvalidFolder: The folder can not hold it.
+            vmodl.fault.NotSupported: The folder holds other kinds of entities.
+            vim.fault.InvalidFolder: The folder lies in the entity.
             vim.fault.DuplicateName: Its name is taken.
         """
-        kind = entity.wsdl_type.__name__.removeprefix("vim.")
-        if kind not in self.kinds or self._inside(entity):
+        if not issubclass(entity.wsdl_type, tuple(self.child_type())):
+            raise faults.unsupported(f"{self.name} can't hold {entity.name}.")
+        if self._inside(entity):
             raise faults.refuse(
-                vim.fault.InvalidFolder, f"{self.name} can't hold {entity.name}.", target=self.ref
+                vim.fault.InvalidFolder, f"{self.name} lies in {entity.name}.", target=self.ref
             )
         if self.children.get(entity.name) is entity:
             return

@@ -6,12 +6,12 @@ import itertools
 import uuid
 from typing import Any, TypeVar
 
-from pyVmomi import vmodl
+from pyVmomi import vim, vmodl
 
 from provision.simulator.engine.objects import SimObject
 from provision.simulator.engine.world import World
 from provision.simulator.guests.backend import GuestBackend, NoGuests
-from provision.simulator.inventory import limits, placement
+from provision.simulator.inventory import faults, limits, placement
 from provision.simulator.inventory.compute import Cluster, ResourcePool
 from provision.simulator.inventory.entity import Entity
 from provision.simulator.inventory.events import EventManager
@@ -125,8 +125,9 @@ class Inventory:
         """
         found = datacenter.store_folder.children.get(name)
         if not isinstance(found, Datastore):
-            raise vmodl.fault.InvalidArgument(
-                msg=f"There is no datastore {name}.", invalidProperty="config.files.vmPathName"
+            message = f"There is no datastore '{name}'."
+            raise faults.refuse(
+                vim.fault.InvalidDatastorePath, message, name=name, datastorePath=f"[{name}]"
             )
         return found
 

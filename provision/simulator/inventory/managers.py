@@ -9,10 +9,10 @@ from pyVmomi import vim
 
 from provision.simulator.engine.objects import SimObject, method, prop
 from provision.simulator.inventory import faults
+from provision.simulator.inventory.entity import Entity
 
 if TYPE_CHECKING:
     from provision.simulator.engine.call import Call
-    from provision.simulator.inventory.entity import Entity
     from provision.simulator.inventory.inventory import Inventory
 
 ADMINISTRATOR, READ_ONLY, VIEW, ANONYMOUS, NO_ACCESS = -1, -2, -3, -4, -5
@@ -62,11 +62,23 @@ class CustomFieldsManager(SimObject):
         self.touch()
         return field
 
+    @method("RenameCustomFieldDef")
+    def rename(self, _: Call, key: int, name: str) -> None:
+        """Give a field another name."""
+        self._require(key)
+        if any(field.name == name for field in self._fields.values() if field.key != key):
+            raise faults.duplicate(name, self.ref)
+        self._fields[key].name = name
+        self.touch()
+
     @method("RemoveCustomFieldDef")
     def remove(self, _: Call, key: int) -> None:
         """Delete a field."""
         self._require(key)
         del self._fields[key]
+        for entity in self.world.objects.values():
+            if isinstance(entity, Entity) and entity.custom_values.pop(key, None) is not None:
+                entity.touch()
         self.touch()
 
     @method("SetField")

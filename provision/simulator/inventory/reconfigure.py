@@ -141,7 +141,7 @@ def _devices(new: VmConfig, spec: Any, *, running: bool) -> None:
     nics = [d for d in new.own_devices if isinstance(d, _dev.VirtualEthernetCard)]
     if nics:
         new.mac = str(nics[0].macAddress)
-        new.network = _network(new, nics[0].backing)
+        new.network, *_ = [_network(new, nic.backing) for nic in nics]
 
 
 def _network(new: VmConfig, backing: Any) -> Network:

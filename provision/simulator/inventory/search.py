@@ -142,3 +142,32 @@ class SearchIndex(SimObject):
         if not vmSearch:
             return None
         return next(self._vms(datacenter, lambda vm: ip in vm.guest.addresses), None)
+
+    @method("FindAllByDnsName")
+    def all_by_dns_name(
+        self,
+        _: Call,
+        dnsName: str,  # noqa: N803 - WSDL's name
+        vmSearch: bool,  # noqa: N803, FBT001 - WSDL's parameter
+        datacenter: Any = None,
+    ) -> list[Any]:
+        """Return all VMs whose guests call themselves so, or all hosts of that name."""
+        if vmSearch:
+            return list(self._vms(datacenter, lambda vm: vm.guest.hostname == dnsName))
+        return [host.ref for host in self.inventory.hosts.values() if host.name == dnsName]
+
+    @method("FindAllByIp")
+    def all_by_ip(
+        self,
+        _: Call,
+        ip: str,
+        vmSearch: bool,  # noqa: N803, FBT001 - WSDL's parameter
+        datacenter: Any = None,
+    ) -> list[Any]:
+        """Return all VMs that report this address; hosts have none here."""
+        return list(self._vms(datacenter, lambda vm: ip in vm.guest.addresses)) if vmSearch else []
+
+    @method("FindByDatastorePath")
+    def by_datastore_path(self, _: Call, datacenter: Any, path: str) -> Any:
+        """Return the VM whose configuration file has a path such as `[vsan] x/x.vmx`."""
+        return next(self._vms(datacenter, lambda vm: vm.config.files().vmPathName == path), None)

@@ -1,0 +1,25 @@
+"""The cases of the contract on vdl's simulator alone, which needs nothing but Python."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.cases import CASES, EXPECTED, expected
+from tests.contract.site import answer, vdl
+
+
+def test_every_case_has_its_answer_and_every_answer_its_case() -> None:
+    assert sorted(CASES) == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("name", [n for n, e in EXPECTED.items() if "both" not in e])
+def test_every_difference_is_real_and_has_its_reason(name: str) -> None:
+    entry = EXPECTED[name]
+    assert entry["vdl"] != entry["vcsim"]
+    assert len(entry.keys() & {"decided_by", "not_comparable"}) == 1
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_case(name: str) -> None:
+    with vdl() as site:
+        assert answer(CASES[name], site) == expected(name, "vdl")
