@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from provision import errors
-from provision.cli.output import say, unheard
+from provision.cli.output import give_up_stdout, say, unheard
 
 
 class ExitCode(IntEnum):
@@ -58,6 +58,7 @@ def exit_code_of(run: Callable[[], Any]) -> int:
     except OSError as error:
         # The controller's own disk, files and sockets: no bug of vdl's, so no traceback.
         _complain(str(error))
+        give_up_stdout()
         return ExitCode.FAILED
     # Click hands back the code of ctx.exit() here, and None from a command that just returned.
     return result if isinstance(result, int) else ExitCode.DONE

@@ -33,6 +33,17 @@ def _write(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _lead_nowhere(sys.stdout)
+    except OSError:
+        _lead_nowhere(sys.stdout)
+        raise
+
+
+def give_up_stdout() -> None:
+    """Lose what stdout could not take, so that the end of the process says nothing more of it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _lead_nowhere(sys.stdout)
 
 
 def _lead_nowhere(stream: TextIO) -> None:
@@ -54,11 +65,16 @@ def unheard() -> Iterator[None]:
 
 def show(what: RenderableType) -> None:
     """Print text or a table on stdout, in colour where stdout is a terminal."""
+    _write(_rendered(what, sys.stdout))
+
+
+def _rendered(what: RenderableType, stream: TextIO) -> str:
+    """Return the text for a stream; rich itself ends the process where nobody reads it."""
     buffer = io.StringIO()
-    width = None if sys.stdout.isatty() else 120
-    console = Console(file=buffer, force_terminal=sys.stdout.isatty(), width=width)
+    width = None if stream.isatty() else 120
+    console = Console(file=buffer, force_terminal=stream.isatty(), width=width)
     console.print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str | Text))
-    _write(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_line(text: str) -> None:
@@ -68,9 +84,9 @@ def write_line(text: str) -> None:
 
 def show_on_stderr(what: RenderableType) -> None:
     """Print text or a table that is no data."""
-    console = Console(stderr=True)
     with unheard():
-        console.print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str | Text))
+        sys.stderr.write(_rendered(what, sys.stderr))
+        sys.stderr.flush()
 
 
 def show_json(document: Any) -> None:
