@@ -49,7 +49,7 @@ def _pipe_of_signals() -> int:
     A handler that sets an event could wait for ever for the event's own lock.
     """
     ended, wake = os.pipe()
-    os.set_blocking(wake, False)  # noqa: FBT003 - it has no name for this argument
+    os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
