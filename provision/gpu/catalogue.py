@@ -100,6 +100,12 @@ class CardModel:
     aliases: tuple[str, ...]
     sources: tuple[str, ...]
 
+    @property
+    def boards(self) -> tuple[str, ...]:
+        """What the names of its profiles call its forms, such as `a100d` and `a100dx`."""
+        parsed = (profiles.parse(profile.name) for profile in self.profiles)
+        return tuple(dict.fromkeys(name.gpu for name in parsed if name))
+
 
 class Catalogue:
     """All card models, with the look-ups that placement and preflight need."""

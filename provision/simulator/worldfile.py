@@ -181,13 +181,22 @@ def _wrong_hosts(
 
 def _wrong_cards(at: Path_, host: Host) -> Iterator[tuple[Path_, str]]:
     for index, block in enumerate(host.cards):
-        if catalogue().model(block.model) is None:
+        model = catalogue().model(block.model)
+        if model is None:
             near = [m.key for m in catalogue().matching(block.model)]
             known = near or [m.key for m in catalogue().models]
             yield (
                 (*at, "cards", index, "model"),
                 f"there is no card {block.model!r}; there is {', '.join(known)}",
             )
+            continue
+        for key, given, known in (
+            ("device", block.device, [f"{number:04x}" for number in model.device_ids]),
+            ("board", block.board, list(model.boards)),
+        ):
+            if given is not None and given not in known:
+                message = f"{model.key} has no {key} {given!r}; it has {', '.join(known)}"
+                yield (*at, "cards", index, key), message
     addresses = _addresses(host)
     for address in sorted({a for a in addresses if addresses.count(a) > 1}):
         yield (*at, "cards"), f"two cards have the address {address}"
@@ -204,11 +213,12 @@ def _wrong_vms(at: Path_, datacenter: Datacenter, cluster: Cluster) -> Iterator[
         yield from _wrong_names(where, datacenter, vm.datastore, vm.network)
         if not hosts:
             yield where, "a VM needs a host in its cluster"
-        elif vm.host is None and vm.card is not None:
+        elif vm.host is None and vm.card:
             yield (*where, "card"), "a VM that names its card must name its host too"
         elif vm.host is not None and vm.host not in hosts:
             yield (*where, "host"), f"there is no host {vm.host!r} in this cluster"
-        elif vm.host is not None and vm.card not in {None, *_addresses(hosts[vm.host])}:
-            yield (*where, "card"), f"{vm.host} has no card at {vm.card}"
+        elif vm.host is not None:
+            for address in sorted({*vm.card} - {*_addresses(hosts[vm.host])}):
+                yield (*where, "card"), f"{vm.host} has no card at {address}"
         if vm.gpu and sum(map(bool, (vm.gpu.vgpu, vm.gpu.passthrough, vm.gpu.group))) != 1:
             yield (*where, "gpu"), "exactly one of vgpu, passthrough and group is needed"

@@ -63,6 +63,10 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
+def _words(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 def expand(name: str) -> tuple[str, ...]:
     """Return the names that `esx-[01-04]` stands for; a name without a range is itself.
 
@@ -138,7 +142,8 @@ class VCenter(Frozen):
 class CardBlock(Frozen):
     """`count` equal cards of a host.
 
-    `active: false` is a passthrough setting that waits for the host's reboot.
+    `active: false` is a passthrough setting that waits for the host's reboot. Where a model has
+    several forms, `device` is the PCI id of this one and `board` what its profiles call it.
     """
 
     model: str
@@ -149,6 +154,8 @@ class CardBlock(Frozen):
     numa: int | None = Field(default=None, ge=0, le=15)
     active: bool = True
     label: str | None = None
+    device: Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")] | None = None
+    board: str | None = None
 
 
 class Host(Frozen):
@@ -227,11 +234,11 @@ class Template(Machine):
 
 
 class Vm(Machine):
-    """A VM that was there before: a stranger's. `card` names the card that it holds."""
+    """A VM that was there before: a stranger's. `card` names the card (or cards) that it holds."""
 
     host: str | None = None
     power: Literal["on", "off"] = "off"
-    card: Address | None = None
+    card: Annotated[tuple[Address, ...], BeforeValidator(_words)] = ()
     instance_uuid: UUID | None = None
 
 

@@ -24,16 +24,15 @@ FULL_PROFILES_PER_GROUP = (2, 4, 8)
 
 
 @cache
-def _family(key: str, *, mig: bool) -> tuple[Profile, ...]:
-    """Return the profiles of the board form that the model's first PCI id stands for.
+def _family(key: str, board: str | None, *, mig: bool) -> tuple[Profile, ...]:
+    """Return the profiles of a board form; without one, of the model's first.
 
     A model of the catalogue may have several forms (PCIe, SXM), each with profiles of its own.
     """
     model = catalogue().model(key)
     if model is None or not model.profiles:
         return ()
-    first = profiles.parse(model.profiles[0].name)
-    family = first.gpu if first else ""
+    family = board or model.boards[0]
     return tuple(
         profile
         for profile in model.profiles
@@ -61,7 +60,7 @@ class Card:
 
     `enabled` is the passthrough setting, `active` the one since the last reboot. `graphics`
     and `vgpu_mode` are active, `next_graphics` and `next_vgpu_mode` are what the next reboot
-    brings.
+    brings. `device` and `board` tell the form of a model that has several.
     """
 
     address: str
@@ -74,6 +73,8 @@ class Card:
     vgpu_mode: VgpuMode = VgpuMode.SAME_SIZE
     next_vgpu_mode: VgpuMode = VgpuMode.SAME_SIZE
     label: str | None = None
+    device: int | None = None
+    board: str | None = None
     holds: list[Hold] = field(default_factory=list)
 
     @classmethod
@@ -124,7 +125,7 @@ class Card:
     @property
     def device_id(self) -> int:
         """The PCI device id, unsigned."""
-        return self.model.device_ids[0]
+        return self.device or self.model.device_ids[0]
 
     @property
     def load(self) -> CardLoad:
@@ -138,7 +139,7 @@ class Card:
         """The profiles that the card can be divided into in its present mode."""
         if not self.shareable:
             return ()
-        return _family(self.model.key, mig=self.vgpu_mode is VgpuMode.MIG)
+        return _family(self.model.key, self.board, mig=self.vgpu_mode is VgpuMode.MIG)
 
     def reboot(self) -> None:
         """Make active what was only set."""

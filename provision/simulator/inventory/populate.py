@@ -169,7 +169,7 @@ class _Builder:
 
         A host that vCenter has lost sight of still runs what it ran before.
         """
-        cards = [card for card in vm.host.cards if spec.card in (None, card.address)]
+        cards = [card for card in vm.host.cards if not spec.card or card.address in spec.card]
         try:
             vm.start_with(admission.grants(vm, vm.host, cards))
         except vmodl.MethodFault as fault:
@@ -187,7 +187,7 @@ def _settings(spec: worldmodel.Machine) -> dict[str, str]:
 
 
 def _card(address: str, block: worldmodel.CardBlock, graphics: str) -> Card:
-    return Card.create(
+    card = Card.create(
         address,
         _model(block.model),
         mode=block.mode,
@@ -197,6 +197,9 @@ def _card(address: str, block: worldmodel.CardBlock, graphics: str) -> Card:
         default_graphics=graphics,
         label=block.label,
     )
+    card.device = None if block.device is None else int(block.device, 16)
+    card.board = block.board
+    return card
 
 
 def _model(key: str) -> CardModel:
