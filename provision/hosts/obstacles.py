@@ -162,7 +162,12 @@ def _staying(state: HostState) -> Iterator[Finding]:
 def _lacking(state: HostState) -> Iterator[Finding]:
     for text in state.privileges_missing:
         message = f"the user lacks {text}"
-        yield _error("privilege-missing", state.name, message, "see docs/hosts.md for the role")
+        yield _error(
+            "privilege-missing",
+            state.name,
+            message,
+            "have an administrator add it to the user's role; docs/privileges.md has it",
+        )
 
 
 def _no_profiles(state: HostState) -> Finding:

@@ -75,7 +75,7 @@ def _places(lab: Lab, snapshot: Snapshot) -> Iterator[Finding]:
 def _privileges(snapshot: Snapshot) -> Iterator[Finding]:
     if snapshot.privileges_missing:
         message = f"the user lacks {', '.join(sorted(snapshot.privileges_missing))}"
-        fix = "have an administrator add these privileges to the user's role"
+        fix = "have an administrator add them to the user's role; docs/privileges.md has it"
         yield _error("privilege-missing", snapshot.vcenter.name, message, fix)
 
 

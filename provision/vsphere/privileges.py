@@ -1,61 +1,87 @@
-"""What a user needs on a vCenter, and what of it is missing.
-
-Names are those of the vSphere API (`AuthorizationManager.privilegeList`); which call needs
-which is in the vSphere Web Services API reference under each method.
-"""
+"""What a user needs on a vCenter (`privileges.yaml` beside this file), and what is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Any
 
+import yaml
 from pyVmomi import vmodl
 
 from provision.vsphere.collector import moid
 from provision.vsphere.session import Session
 
-# By the object on which they are needed.
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    "folder": (
-        "Folder.Create",
-        "VirtualMachine.Config.AddRemoveDevice",
-        "VirtualMachine.Config.AdvancedConfig",
-        "VirtualMachine.Config.Annotation",
-        "VirtualMachine.Config.CPUCount",
-        "VirtualMachine.Config.DiskExtend",
-        "VirtualMachine.Config.EditDevice",
-        "VirtualMachine.Config.Memory",
-        "VirtualMachine.Config.Resource",
-        "VirtualMachine.Config.Settings",
-        "VirtualMachine.Config.UpgradeVirtualHardware",
-        "VirtualMachine.Interact.PowerOff",
-        "VirtualMachine.Interact.PowerOn",
-        "VirtualMachine.Inventory.CreateFromExisting",
-        "VirtualMachine.Inventory.Delete",
-        "VirtualMachine.Provisioning.DeployTemplate",
-    ),
-    "pool": ("Resource.AssignVMToPool",),
-    "datastore": ("Datastore.AllocateSpace",),
-    "network": ("Network.Assign",),
-    # For `vdl host prepare` alone.
-    "host": ("Host.Config.Maintenance", "Host.Config.PciPassthru", "Host.Config.Settings"),
-    "vCenter": ("Global.ManageCustomFields", "Global.SetCustomField"),
-}
+# These come with any role, and without them there is nothing to ask.
+_IMPLIED = "System."
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """One privilege.
+
+    Attributes:
+        id: Its name in the vSphere API.
+        place: The kind of place where it must be held; a key of `Table.places`.
+        roles: What it is needed for; keys of `Table.roles`.
+        why: What vdl does with it.
+    """
+
+    id: str
+    place: str
+    roles: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Everything in `privileges.yaml`: places in words, commands of each role, privileges."""
+
+    places: Mapping[str, str]
+    roles: Mapping[str, tuple[str, ...]]
+    privileges: tuple[Privilege, ...]
+
+    def role(self, *names: str) -> tuple[str, ...]:
+        """Return the ids of all privileges that these roles need, sorted."""
+        return tuple(sorted({p.id for p in self.privileges if set(p.roles) & set(names)}))
+
+    def asked(self, place: str) -> tuple[str, ...]:
+        """Return the privileges that must be granted on a kind of place, sorted."""
+        found = (p.id for p in self.privileges if p.place == place)
+        return tuple(sorted(name for name in found if not name.startswith(_IMPLIED)))
+
+
+@cache
+def table() -> Table:
+    """Return the packaged table, read once."""
+    text = resources.files("provision.vsphere").joinpath("privileges.yaml").read_text("utf-8")
+    data = yaml.safe_load(text)
+    return Table(
+        places=data["places"],
+        roles={role: tuple(commands) for role, commands in data["roles"].items()},
+        privileges=tuple(
+            Privilege(p["id"], p["place"], tuple(p["roles"]), p["why"]) for p in data["privileges"]
+        ),
+    )
 
 
 def missing(session: Session, places: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the privileges that the session's user lacks, as `PRIVILEGE on KIND`; one call.
+    """Return the privileges that the session's user lacks, as `PRIVILEGE on PLACE`; one call.
 
     Args:
         session: The session whose user is asked about.
-        places: The object of each kind of `NEEDED`; a kind without an object is not asked about.
+        places: The object of each kind of place; a kind without an object is not asked about.
     """
-    wanted = sorted({name for kind in places for name in NEEDED[kind]})
+    needed = {kind: table().asked(kind) for kind in places}
+    wanted = sorted({name for names in needed.values() for name in names})
     if not wanted:
         return ()
     manager = session.content.authorizationManager
+    entities = list({moid(place): place for place in places.values()}.values())
     try:
-        answers = manager.HasPrivilegeOnEntities(list(places.values()), session.key, wanted)
+        answers = manager.HasPrivilegeOnEntities(entities, session.key, wanted)
     except vmodl.fault.NotSupported:
         return ()  # An aggregate or a simulator without authorisation: the calls will tell.
     held = {
@@ -65,8 +91,8 @@ def missing(session: Session, places: Mapping[str, Any]) -> tuple[str, ...]:
         if entry.isGranted
     }
     return tuple(
-        f"{name} on {kind}"
+        f"{name} on {table().places[kind]}"
         for kind, place in places.items()
-        for name in NEEDED[kind]
+        for name in needed[kind]
         if (moid(place), name) not in held
     )

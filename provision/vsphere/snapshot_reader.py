@@ -78,7 +78,7 @@ def read_snapshot(session: Session, lab: Lab) -> Snapshot:
     )
     if cluster is None:
         return snapshot
-    return _with_cluster(session, snapshot, lab, cluster, parts, wide, datacenter, folder)
+    return _with_cluster(session, snapshot, lab, cluster, parts, wide, datacenter, tree)
 
 
 def read_lab_vms(session: Session, lab: Lab) -> tuple[Vm, ...]:
@@ -225,7 +225,7 @@ def _with_cluster(
     parts: Mapping[Any, list[Found]],
     wide: Mapping[str, Found],
     datacenter: Found,
-    folder: Any | None,
+    tree: _Tree,
 ) -> Snapshot:
     browser = cluster.get("environmentBrowser")
     target = browser.QueryConfigTarget() if browser else None
@@ -236,8 +236,9 @@ def _with_cluster(
     datastores = parts.get(vim.Datastore, [])
     networks = [n for kind, same in parts.items() if issubclass(kind, vim.Network) for n in same]
     pool = cluster.get("resourcePool")
-    places = {
-        "folder": folder or datacenter.get("vmFolder"),
+    template = next((t for t in snapshot.templates if lab.template in (t.name, t.path)), None)
+    places = _folders(tree, datacenter, lab) | {
+        "template": session.ref(vim.VirtualMachine, template.id) if template else None,
         "pool": pool,
         "datastore": _named(datastores, lab.vcenter.datastore),
         "network": _named(networks, lab.vcenter.network),
@@ -254,6 +255,19 @@ def _with_cluster(
             session, {kind: place for kind, place in places.items() if place is not None}
         ),
     )
+
+
+def _folders(tree: _Tree, datacenter: Found, lab: Lab) -> dict[str, Any]:
+    """Return where privileges on folders are asked about.
+
+    A permission for a folder that does not exist yet is inherited from the one that it will be
+    made in.
+    """
+    folder = tree.folder(datacenter, lab.vcenter.folder)
+    if folder is not None:
+        return {"folder": folder}
+    above = datacenter.get("vmFolder")
+    return {"parent": above, "folder": above}
 
 
 def _named(found: Iterable[Found], name: str) -> Any | None:

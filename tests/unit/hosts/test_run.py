@@ -135,11 +135,11 @@ DC0: {clusters: {gpu: {hosts: {esx-01: {cards: {model: A100-80}}}}}}
     assert found == [
         f"the user lacks {name}"
         for name in (
-            "Host.Config.Maintenance on host",
-            "Host.Config.PciPassthru on host",
-            "Host.Config.Settings on host",
-            "Global.ManageCustomFields on vCenter",
-            "Global.SetCustomField on vCenter",
+            "Global.SetCustomField on the host that is prepared",
+            "Host.Config.Maintenance on the host that is prepared",
+            "Host.Config.PciPassthru on the host that is prepared",
+            "Host.Config.Settings on the host that is prepared",
+            "Global.ManageCustomFields on the vCenter's root folder",
         )
     ]
 

@@ -5,9 +5,8 @@ import pytest
 from provision.gpu.types import AssignmentPolicy, CardMode, VgpuMode
 from provision.plan.snapshot import Card, Connection, Host, Power, Snapshot
 from provision.spec.model import Lab
-from provision.vsphere.privileges import NEEDED
 from provision.vsphere.snapshot_reader import read_snapshot
-from tests.unit.vsphere.site import WORLD, Site, build, make_lab, open_site, soon
+from tests.unit.vsphere.site import Site, build, make_lab, open_site
 
 GIB = 2**30
 GROUP = "Nvidia:2@grid_a100d-80c%NVLink"
@@ -205,40 +204,3 @@ def test_a_large_vcenter_takes_as_many_calls_as_a_small_one(tmp_path: Path) -> N
     small, large = _calls(tmp_path / "small", 1, 1), _calls(tmp_path / "large", 60, 200)
     assert small == large
     assert sum(small.values()) < 20
-
-
-POOR = """
-vcenter:
-  users:
-    me: {{password: secret, privileges: [{held}]}}
-"""
-
-
-def _missing(folder: Path, held: list[str]) -> tuple[str, ...]:
-    with open_site(folder, POOR.format(held=", ".join(held)) + WORLD) as site:
-        return read(site).privileges_missing
-
-
-def test_fault_27_missing_privileges_are_listed(tmp_path: Path) -> None:
-    everything = sorted({name for names in NEEDED.values() for name in names})
-    basic = ["System.Anonymous", "System.View", "System.Read"]
-    assert _missing(tmp_path / "rich", basic + everything) == ()
-    without = [name for name in everything if name != "Datastore.AllocateSpace"]
-    assert _missing(tmp_path / "poor", basic + without) == ("Datastore.AllocateSpace on datastore",)
-
-
-def test_a_user_with_all_that_is_needed_can_build_everything(tmp_path: Path) -> None:
-    """The list that users are given is what this test runs with."""
-    held = sorted({name for names in NEEDED.values() for name in names})
-    held += ["System.Anonymous", "System.View", "System.Read"]
-    lab = make_lab(
-        shared={"count": 1, "disk": "60 GiB", "gpu": {"vgpu": "grid_a100d-10c"}},
-        direct={"count": 1, "gpu": {"passthrough": "A100-80"}},
-    )
-    world = POOR.format(held=", ".join(held)) + WORLD.replace("hardware: 20", "hardware: 17")
-    with open_site(tmp_path, world) as site, site.ready(lab) as (vcenter, plan):
-        for action in plan.actions:
-            vm = build(vcenter, plan, action)
-            vcenter.shut_down(vm, soon())
-            vcenter.reconfigure(vm, action, soon())
-            vcenter.destroy(vm, soon())
