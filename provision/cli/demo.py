@@ -21,7 +21,9 @@ from provision.cli.options import VCenterOptions
 from provision.cli.output import say
 from provision.cli.up import run_all
 from provision.errors import UsageError
+from provision.guests.configure import state_folder
 from provision.guests.resources import data_folder
+from provision.spec.reader import load_lab
 
 NEEDED = {
     "tensorflow": "pip install 'vdl[tensorflow]'",
@@ -52,6 +54,8 @@ def command(*, folder: Path) -> None:
     from provision.simulator.server import Simulator  # noqa: PLC0415
 
     lab_file = _lay_out(folder)
+    # The host keys of an earlier demo: its guests are gone, and new ones have their names.
+    shutil.rmtree(state_folder(lab_file, load_lab(lab_file)), ignore_errors=True)
     with Simulator.from_file(None) as simulator:
         door = simulator.serve()
         say(f"a simulated vCenter with GPUs answers at {door.url}\n")

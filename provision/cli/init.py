@@ -17,8 +17,7 @@ from provision.spec.starter import STARTER
 def command(lab_file: Path) -> None:
     """Write a commented lab.yaml to start from; an existing file is left alone."""
     try:
-        with lab_file.open("x", encoding="utf-8") as file:
-            file.write(STARTER)
+        _write_new(lab_file, STARTER)
     except FileExistsError:
         raise UsageError(
             "the file exists and was left alone", subject=str(lab_file), fix="name another file"
@@ -29,3 +28,13 @@ def command(lab_file: Path) -> None:
             fix="name a file in a folder that exists and that you may write to",
         ) from None  # fmt: skip
     say(f"wrote {lab_file}; edit it, then run: vdl plan {lab_file}")
+
+
+def _write_new(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink()  # half a file would be in the way of the next try
+            raise

@@ -11,6 +11,7 @@ from provision.bench.results import newest_run, read_results
 from provision.cli.guests import report_stage
 from provision.cli.options import output_option, results_option
 from provision.cli.output import say, show_json
+from provision.errors import UsageError
 from provision.report.document import comparison_json
 
 
@@ -24,8 +25,14 @@ def command(*, run: Path | None, results_dir: Path, output: str) -> None:
     RUN is the folder of a run; without it, the newest one below --results is taken.
     """
     folder = run or newest_run(results_dir)
+    results = read_results(folder)
+    if not results:
+        raise UsageError(
+            "nothing was measured in this run", subject=str(folder),
+            fix="run `vdl bench` again, or name another run",
+        )  # fmt: skip
     if output == "json":
-        show_json(comparison_json(compare(read_results(folder))))
+        show_json(comparison_json(compare(results)))
         return
     page = report_stage(folder)
     say(f"report: {page}")

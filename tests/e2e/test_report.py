@@ -97,3 +97,10 @@ def test_a_document_that_is_not_whole_is_refused_by_name(alone: Site, text: str,
     (folder / "shared" / "vgg16.json").write_text(text, encoding="utf-8")
     alone.vdl("report").refused(2, "shared/vgg16.json", said)
     assert not (folder / "report.html").exists()
+
+
+def test_a_run_in_which_nothing_was_measured_is_no_success(alone: Site) -> None:
+    folder = new_run_folder(alone.folder / "results", "vroom", NOW)
+    write_run(folder, Run("vroom", folder.name, NOW.isoformat(), NOW.isoformat(), {}))
+    for output in ("text", "json"):
+        alone.vdl("report", "-o", output).refused(2, "nothing was measured", "vdl bench")
