@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyVmomi import vim
 
 from tests.e2e.site import PROFILE, Site
 from tests.e2e.vcenter import administrator, rename, vm_names, vms
-from tests.faults.apply_site import wait_for_task
 
 
 @pytest.fixture
@@ -97,37 +95,3 @@ def test_a_stranger_that_has_the_name_blocks_the_plan_and_stays_as_it_is(site: S
     with administrator(site) as content:
         assert vms(content)["mine-cpu-1"].runtime.powerState == "poweredOn"
     rename(site, "mine-cpu-1", "stranger")
-
-
-def test_fault_16_two_vms_that_are_the_same_machine_are_named_with_their_paths(site: Site) -> None:
-    lab = site.lab("twin", cpu={})
-    site.vdl("provision", lab, "--yes").good()
-    with administrator(site) as content:
-        copy(content, "twin-cpu-1", "twin-copy")
-    done = site.vdl("provision", lab, "--yes")
-    done.refused(3, "/DC0/vm/vdl/twin-cpu-1", "/DC0/vm/vdl/twin-copy")
-    with administrator(site) as content:
-        wait_for_task(vms(content)["twin-copy"].Destroy_Task())
-    site.vdl("destroy", lab, "--yes").good()
-
-
-def copy(content: Any, name: str, new: str) -> None:
-    """Copy a VM with its identity, as a careless restore from a backup does."""
-    vm = vms(content)[name]
-    config = vim.vm.ConfigSpec(
-        instanceUuid=vm.config.instanceUuid,
-        extraConfig=[o for o in vm.config.extraConfig if o.key.startswith("vdl.")],
-    )
-    spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(), config=config, powerOn=False)
-    wait_for_task(vm.Clone(vm.parent, new, spec))
-
-
-def test_fault_22_a_shrunk_lab_is_not_deleted_without_consent(site: Site) -> None:
-    site.vdl("provision", site.lab("small", cpu={"count": 3}), "--yes").good()
-    lab = site.lab("small", cpu={"count": 1})
-    site.vdl("provision", lab, "--yes").refused(3, "shrink", "--allow-shrink")
-    done = site.vdl("provision", lab, "--yes", "--allow-shrink", "-o", "json").good()
-    assert outcomes(done.json) == {
-        "small-cpu-1": "unchanged", "small-cpu-2": "done", "small-cpu-3": "done",
-    }  # fmt: skip
-    site.vdl("destroy", lab, "--yes").good()
