@@ -162,6 +162,11 @@ class Simulator:
             raise LookupError("the simulator does not serve")
         return self._door
 
+    @property
+    def connections(self) -> int:
+        """How many connections clients hold."""
+        return sum(door.connections for door in self._doors)
+
     def stub(self) -> InProcessStub:
         """Return a pyVmomi stub that calls the world directly, not logged in yet."""
         return InProcessStub(self.world)

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from provision.apply.destroy import destroy, destroy_plan
 from provision.apply.events import Event
 from provision.apply.result import Result
 from provision.apply.runner import Options, apply
@@ -92,6 +93,12 @@ class Site:
         """Plan and apply."""
         return self.carry_out(self.plan(lab), lab, **options)
 
+    def destroy(self, lab: Lab, **options: Any) -> Result:
+        """Destroy everything of the lab."""
+        with self.vcenter() as vcenter:
+            vms = destroy_plan(lab.lab, vcenter.snapshot(lab))
+            return destroy(lab.lab, vms, vcenter, options=Options(**options))
+
     def snapshot(self, lab: Lab) -> Snapshot:
         """Return the world as a fresh login sees it."""
         with self.vcenter() as vcenter:
@@ -102,11 +109,20 @@ class Site:
         self.simulator.fault(entry)
 
     def settle(self) -> None:
-        """Wait until no task runs any more, whoever started it."""
-        end = Deadline.after(10)
-        while self._running() and not end.passed:
+        """Wait until nobody is connected and no task runs any more, whoever started it.
+
+        Calls of a client that was killed may still be on their way inside the vCenter.
+        """
+        end = Deadline.after(30)
+        while self._busy() and not end.passed:
             time.sleep(0.01)
-        assert not self._running()
+        assert not self._busy()
+
+    def _busy(self) -> bool:
+        world = self.simulator.world
+        with world.lock:
+            world.changed.notify_all()  # whoever waits for updates looks whether its client is gone
+        return self.simulator.connections > 0 or self._running()
 
     def _running(self) -> bool:
         world = self.simulator.world
@@ -162,4 +178,6 @@ def assert_converged(lab: Lab, snapshot: Snapshot) -> None:
     assert make_plan(lab, snapshot).pending == ()
     holders = Counter(use.vm_id for host in snapshot.hosts for c in host.cards for use in c.uses)
     gpu_machines = {machine.name for machine in lab.resolve() if machine.gpu}
-    assert holders == Counter(vm.id for vm in mine if vm.name in gpu_machines)
+    strangers = {vm.id for vm in snapshot.vms if vm.lab != lab.lab}
+    ours = Counter({vm_id: cards for vm_id, cards in holders.items() if vm_id not in strangers})
+    assert ours == Counter(vm.id for vm in mine if vm.name in gpu_machines)

@@ -218,6 +218,11 @@ class _Server(socketserver.ThreadingTCPServer):
         """Close a connection; the plain close resets one that was cut."""
         self.close_request(request)
 
+    def connections(self) -> int:
+        """Return how many connections are being served."""
+        with self._guard:
+            return len(self._connections)
+
     def hang_up(self) -> None:
         """End all connections and wait for their threads."""
         self.stopping = True
@@ -272,6 +277,11 @@ class SoapServer:
         """Begin to serve."""
         self._thread.start()
         return self
+
+    @property
+    def connections(self) -> int:
+        """How many connections are being served."""
+        return self._server.connections()
 
     def stop(self) -> None:
         """Stop to serve: no new connections, all waits and connections end."""
