@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -166,6 +166,7 @@ class Catalogue:
         return tuple(keys[key] for key in close)
 
 
+@lru_cache(maxsize=4096)
 def stem_of(name: str) -> str:
     """Return a profile's name without its prefix; an odd name as it is, in lower case."""
     parsed = profiles.parse(name)

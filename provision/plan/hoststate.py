@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, fields, replace
 
 from provision.gpu.types import CardMode
 from provision.plan.model import CardChoice
-from provision.plan.needs import GroupNeed, ModelNeed, PinnedNeed, VgpuNeed, model_of
+from provision.plan.needs import (
+    GroupNeed,
+    ModelNeed,
+    PinnedNeed,
+    VgpuNeed,
+    framebuffer_mib,
+    model_of,
+)
+from provision.plan.poweron import free_framebuffer
 from provision.plan.request import Request
 from provision.plan.shared import Choices, SharedCards
 from provision.plan.snapshot import Card, Host
@@ -42,6 +50,28 @@ class HostState:
     near: tuple[tuple[int, Request], ...] = ()
     members: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, host: Host, rank: int, configured: int, steps: int = 0) -> HostState:
+        """Return a host as it is before the plan.
+
+        Args:
+            host: As the snapshot has it.
+            rank: Its place among the hosts.
+            configured: Bytes of memory that its powered-on VMs are configured with.
+            steps: How many power-ons may be tried in search of an order that it accepts.
+        """
+        taken = frozenset(
+            card.address for card in host.cards if any(not use.profile for use in card.uses)
+        )
+        return cls(
+            host=host,
+            rank=rank,
+            reservable=host.memory - host.memory_reserved,
+            free=host.memory - max(configured, host.memory_reserved),
+            shared=SharedCards.of(host, steps),
+            taken=taken,
+        )
+
     def copy(self) -> HostState:
         """Return the same, to be changed without changing this."""
         return replace(self, shared=self.shared.copy(), whole=dict(self.whole))
@@ -60,6 +90,15 @@ class HostState:
         for each in fields(self):
             setattr(self, each.name, getattr(trial, each.name))
         return True
+
+    def free_framebuffer(self) -> int:
+        """Return the MiB of framebuffer that no vGPU holds, on cards that can be used now."""
+        whole = sum(
+            framebuffer_mib(card)
+            for card in self.host.cards
+            if is_ready(card) and card.address not in self.taken
+        )
+        return whole + sum(map(free_framebuffer, self.shared.now.loads))
 
     def memory_allows(self, request: Request) -> bool:
         """Whether the machine's memory can be reserved."""

@@ -20,7 +20,7 @@ from provision.plan.model import (
 from provision.plan.names import counted, listed
 from provision.plan.needs import Need, Unknown, resolve
 from provision.plan.ownership import Ownership, ownership
-from provision.plan.placement import Outcome, Placed, Problem, configured_memory, place
+from provision.plan.placement import Outcome, Placed, place
 from provision.plan.preflight import (
     find_datastore,
     find_network,
@@ -28,6 +28,7 @@ from provision.plan.preflight import (
     hosts_in_trouble,
     preflight,
 )
+from provision.plan.problem import Problem, configured_memory
 from provision.plan.refusals import Reach
 from provision.plan.request import Place, Request
 from provision.plan.settings import derived_settings

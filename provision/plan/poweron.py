@@ -37,6 +37,12 @@ class Shape:
     beside: tuple[str, ...] = ()
 
 
+def has_profile(load: CardLoad, shape: Shape) -> bool:
+    """Whether the profile is one of the card's, whatever it holds."""
+    large = load.framebuffer_mib >= shape.profile.framebuffer_mib
+    return load.model == shape.model and bool(load.model or large)
+
+
 @dataclass(frozen=True, slots=True)
 class Deck:
     """A host's shared cards, by address, and its policy."""
@@ -46,14 +52,10 @@ class Deck:
 
     def able(self, shape: Shape) -> list[int]:
         """Return the indices of the cards that have the profile, whatever they hold."""
-        return [
-            i
-            for i, load in enumerate(self.loads)
-            if load.model == shape.model
-            and (load.model or load.framebuffer_mib >= shape.profile.framebuffer_mib)
-        ]
+        return [i for i, load in enumerate(self.loads) if has_profile(load, shape)]
 
 
+Loads = tuple[CardLoad, ...]
 # The indices of the cards that each machine gets.
 Picks = tuple[tuple[int, ...], ...]
 
@@ -112,63 +114,111 @@ def power_on_one(deck: Deck, shape: Shape) -> tuple[Deck, tuple[int, ...]] | Non
     return (Deck(deck.policy, result[0]), result[1][0]) if result else None
 
 
-def power_on(deck: Deck, shapes: Iterable[Shape]) -> tuple[tuple[CardLoad, ...], Picks] | None:
+def power_on(deck: Deck, shapes: Iterable[Shape]) -> tuple[Loads, Picks] | None:
     """Power machines on one after the other as the host would.
 
     None if it refuses one, or chooses a card that the machine must not have.
     """
-    loads = list(deck.loads)
-    index = {load.address: i for i, load in enumerate(loads)}
-    picks = []
+    loads, picks = deck.loads, []
     ties: dict[str, int] = {}
     for shape in shapes:
-        able, mine = deck.able(shape), []
-        for _ in range(shape.count):
-            card = choose([loads[i] for i in able], shape.profile, deck.policy)
-            if card is None:
-                return None
-            chosen = index[card.address]
-            loads[chosen] = card.with_profile(shape.profile.name)
-            mine.append(chosen)
-            if shape.apart:
-                able.remove(chosen)
-            if shape.beside and card.address not in shape.beside:
-                return None
-            if shape.tie and ties.setdefault(shape.tie, chosen) != chosen:
-                return None
-        picks.append(tuple(mine))
-    return tuple(loads), tuple(picks)
+        result = _one(deck, loads, shape)
+        if result is None:
+            return None
+        loads, mine = result
+        if shape.tie and ties.setdefault(shape.tie, mine[0]) != mine[0]:
+            return None
+        picks.append(mine)
+    return loads, tuple(picks)
+
+
+def _one(deck: Deck, loads: Loads, shape: Shape) -> tuple[Loads, tuple[int, ...]] | None:
+    """Power one machine on; None if the host refuses it or chooses a card it must not have."""
+    after, able = list(loads), deck.able(shape)
+    index = {load.address: i for i, load in enumerate(loads)}
+    mine: list[int] = []
+    for _ in range(shape.count):
+        card = choose([after[i] for i in able], shape.profile, deck.policy)
+        if card is None or (shape.beside and card.address not in shape.beside):
+            return None
+        chosen = index[card.address]
+        after[chosen] = card.with_profile(shape.profile.name)
+        mine.append(chosen)
+        if shape.apart:
+            able.remove(chosen)
+    return tuple(after), tuple(mine)
 
 
 @lru_cache(maxsize=8192)
-def arrange(deck: Deck, shapes: tuple[Shape, ...]) -> Arrangement | None:
+def arrange(deck: Deck, shapes: tuple[Shape, ...], steps: int = 0) -> Arrangement | None:
     """Return an order in which the host accepts all the shapes; None where none was found.
 
     Args:
         deck: The cards before any of them.
         shapes: The largest first; equal hosts are answered once if they ask alike.
+        steps: How many power-ons may be tried beyond the orders that nearly always do.
     """
-    if not _may_fit(deck, shapes):
+    if not may_fit(deck.loads, shapes):
         return None
     for order in dict.fromkeys(_orders(deck, shapes)):
         result = power_on(deck, (shapes[i] for i in order))
         if result is not None:
             return Arrangement(order, result[1], result[0])
-    return None
+    return _OrderSearch(deck, shapes, steps).run() if steps else None
 
 
-def _may_fit(deck: Deck, shapes: Sequence[Shape]) -> bool:
+class _OrderSearch:
+    """Tries every order of power-on that makes a difference, as far as the steps go."""
+
+    def __init__(self, deck: Deck, shapes: Sequence[Shape], steps: int) -> None:
+        self.deck, self.shapes, self.steps = deck, shapes, steps
+        self.dead: set[tuple[Loads, tuple[int, ...]]] = set()
+
+    def run(self) -> Arrangement | None:
+        return self._go(self.deck.loads, tuple(range(len(self.shapes))), (), ())
+
+    def _go(
+        self, loads: Loads, left: tuple[int, ...], order: tuple[int, ...], picks: Picks
+    ) -> Arrangement | None:
+        if not left:
+            return Arrangement(order, picks, loads)
+        if (loads, left) in self.dead:
+            return None
+        tried: set[Shape] = set()
+        for i in left:
+            if self.steps <= 0 or self.shapes[i] in tried:
+                continue
+            self.steps -= 1
+            tried.add(self.shapes[i])
+            result = _one(self.deck, loads, self.shapes[i])
+            if result is None or not self._keeps_tie(i, result[1], order, picks):
+                continue
+            rest = tuple(other for other in left if other != i)
+            if found := self._go(result[0], rest, (*order, i), (*picks, result[1])):
+                return found
+        self.dead.add((loads, left))
+        return None
+
+    def _keeps_tie(
+        self, i: int, mine: tuple[int, ...], order: tuple[int, ...], picks: Picks
+    ) -> bool:
+        tie = self.shapes[i].tie
+        others = zip(order, picks, strict=True)
+        return not tie or all(pick == mine for j, pick in others if self.shapes[j].tie == tie)
+
+
+def may_fit(loads: Loads, shapes: Sequence[Shape]) -> bool:
     """Whether the cards could hold all shapes if *we* chose them; quick, and never too strict.
 
     In sameSize mode each profile fills cards of its own, so whole cards are counted. In the
     other modes only a simulation can tell, but framebuffers and slices must add up.
     """
-    if {load.vgpu_mode for load in deck.loads} == {VgpuMode.SAME_SIZE}:
-        to_open = sum(_cards_to_open(deck, shape, n) for shape, n in _counted(shapes))
-        return to_open <= sum(not load.profiles for load in deck.loads)
+    if {load.vgpu_mode for load in loads} == {VgpuMode.SAME_SIZE}:
+        to_open = sum(_cards_to_open(loads, shape, n) for shape, n in _counted(shapes))
+        return to_open <= sum(not load.profiles for load in loads)
     wanted = sum(shape.profile.framebuffer_mib * shape.count for shape in shapes)
-    room_left = sum(map(_free_framebuffer, deck.loads))
-    return wanted <= room_left and _enough_slices(deck, shapes)
+    room_left = sum(map(free_framebuffer, loads))
+    return wanted <= room_left and _enough_slices(loads, shapes)
 
 
 def _held(load: CardLoad) -> list[Profile]:
@@ -176,15 +226,17 @@ def _held(load: CardLoad) -> list[Profile]:
     return [entry[1] for entry in found if entry]
 
 
-def _free_framebuffer(load: CardLoad) -> int:
+@lru_cache(maxsize=65536)
+def free_framebuffer(load: CardLoad) -> int:
+    """Return the MiB of framebuffer that the vGPUs of a card leave, as far as they are known."""
     return load.framebuffer_mib - sum(profile.framebuffer_mib for profile in _held(load))
 
 
-def _enough_slices(deck: Deck, shapes: Sequence[Shape]) -> bool:
+def _enough_slices(loads: Loads, shapes: Sequence[Shape]) -> bool:
     """Whether the compute slices of the MIG cards are enough for the MIG-backed shapes."""
     wanted = sum(shape.profile.compute_slices * shape.count for shape in shapes)
     there = 0
-    for load in deck.loads:
+    for load in loads:
         model = catalogue().model(load.model)
         if load.vgpu_mode is not VgpuMode.MIG:
             continue
@@ -194,14 +246,14 @@ def _enough_slices(deck: Deck, shapes: Sequence[Shape]) -> bool:
     return wanted <= there
 
 
-def _cards_to_open(deck: Deck, shape: Shape, count: int) -> int:
+def _cards_to_open(loads: Loads, shape: Shape, count: int) -> int:
     """Return how many empty cards `count` vGPUs need beyond those already locked to them."""
-    loads = [deck.loads[i] for i in deck.able(shape)]
-    locked = sum(room(load, shape.profile) for load in loads if load.profiles)
-    empty = max((room(load, shape.profile) for load in loads if not load.profiles), default=0)
+    able = [load for load in loads if has_profile(load, shape)]
+    locked = sum(room(load, shape.profile) for load in able if load.profiles)
+    empty = max((room(load, shape.profile) for load in able if not load.profiles), default=0)
     missing = max(0, count - locked)
     if missing and not empty:
-        return len(deck.loads) + 1
+        return len(loads) + 1
     return math.ceil(missing / empty) if missing else 0
 
 
@@ -218,7 +270,7 @@ def _orders(deck: Deck, shapes: Sequence[Shape]) -> Iterator[tuple[int, ...]]:
             i for i, s in enumerate(shapes) if (s.profile, s.model) == (kind.profile, kind.model)
         ]
         alike.sort(key=lambda i: shapes[i].count)
-        openers += alike[: _cards_to_open(deck, kind, count)]
+        openers += alike[: _cards_to_open(deck.loads, kind, count)]
     openers.sort(key=lambda i: shapes[i].count)
     down = tuple(range(len(shapes)))
     first = set(openers)

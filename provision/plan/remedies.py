@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from provision.gpu.types import AssignmentPolicy, CardMode
 from provision.plan.names import listed
 from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed, model_of
-from provision.plan.placement import Outcome, Problem, place
+from provision.plan.placement import Outcome, place
+from provision.plan.problem import Problem
 from provision.plan.refusals import Refused, unusable
 from provision.plan.request import Request
 from provision.plan.shared import could_hold
@@ -21,7 +22,7 @@ from provision.spec.units import Size
 
 # How much work the trials of one plan may cost, in machines and hosts looked at. An answer
 # that comes in seconds is worth more than the tenth proposal.
-WORK = 100_000
+WORK = 20_000
 FEWEST_TRIALS, MOST_TRIALS = 6, 60
 SHOWN = 3
 HOSTS_CHANGED = 4

@@ -83,6 +83,8 @@ class SharedCards:
         now: The cards after the planned power-ons.
         queue: The planned machines and their shapes, in the order of their power-on.
         chosen: The cards that the host will choose for each of them.
+        steps: How many power-ons may be tried in search of an order that the host accepts;
+            without any, only the orders that nearly always do are tried.
     """
 
     host: Host
@@ -90,12 +92,13 @@ class SharedCards:
     now: Deck
     queue: tuple[tuple[Request, Shape], ...] = ()
     chosen: Choices = field(default_factory=dict)
+    steps: int = 0
 
     @classmethod
-    def of(cls, host: Host) -> SharedCards:
+    def of(cls, host: Host, steps: int = 0) -> SharedCards:
         """Return the cards as they are before the plan."""
         deck = deck_of(host)
-        return cls(host, deck, deck)
+        return cls(host, deck, deck, steps=steps)
 
     def copy(self) -> SharedCards:
         """Return the same, to be changed without changing this."""
@@ -140,7 +143,7 @@ class SharedCards:
 
     def _add_in_another_order(self, queue: tuple[tuple[Request, Shape], ...]) -> bool:
         down = sorted(queue, key=lambda entry: _size(entry[1]), reverse=True)
-        found = arrange(self.base, tuple(shape for _, shape in down))
+        found = arrange(self.base, tuple(shape for _, shape in down), self.steps)
         if found is None:
             return False
         self.queue = tuple(down[i] for i in found.order)

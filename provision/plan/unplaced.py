@@ -6,7 +6,8 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from provision.plan.model import Finding, Severity
 from provision.plan.names import counted, listed
-from provision.plan.placement import Outcome, Problem
+from provision.plan.placement import Outcome
+from provision.plan.problem import Problem
 from provision.plan.refusals import NEARNESS, Refused
 from provision.plan.remedies import Case, Remedies
 from provision.plan.request import Request

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from provision.gpu.catalogue import catalogue
 from provision.gpu.types import AssignmentPolicy, CardMode
-from provision.plan.model import ActionKind
+from provision.plan.model import Action, ActionKind
 from provision.plan.planner import plan
 from provision.plan.snapshot import Host, Snapshot
-from provision.spec.model import Lab
+from provision.spec.model import Lab, MachineGroup, VgpuRequest
 from tests.unit.plan import worlds
 
 PROFILES = ("grid_a100d-80c", "grid_a100d-40c", "grid_a100d-20c", "grid_a100d-10c")
@@ -42,8 +42,10 @@ GPUS = st.one_of(
     st.fixed_dictionaries({"vgpu": st.sampled_from(PROFILES), "count": st.integers(1, 2)}),
     st.fixed_dictionaries({"passthrough": st.just("A100-80"), "count": st.integers(1, 2)}),
 )
+WISHES = st.sampled_from([{}, {}, {"together": True}, {"spread": True}, {"host": "esx-00"}])
+SIZES = st.fixed_dictionaries({"count": st.integers(1, 6), "gpu": GPUS})
 GROUPS = st.lists(
-    st.fixed_dictionaries({"count": st.integers(1, 6), "gpu": GPUS}), min_size=1, max_size=4
+    st.tuples(SIZES, WISHES).map(lambda pair: {**pair[0], **pair[1]}), min_size=1, max_size=4
 )
 
 
@@ -103,7 +105,20 @@ class PlainHost:
         assert self.memory >= 0
 
 
-@settings(max_examples=150, deadline=None)
+def keeps_wishes(group: MachineGroup, placed: list[Action]) -> None:
+    on = [action.host for action in placed]
+    if group.spread:
+        assert len(set(on)) == len(on)
+    if group.together:
+        assert len(placed) in (0, group.count)
+        assert len(set(on)) <= 1
+        if isinstance(group.gpu, VgpuRequest) and group.gpu.count == 1:
+            assert len({card.address for action in placed for card in action.cards}) <= 1
+    if group.host is not None:
+        assert set(on) <= {group.host}
+
+
+@settings(max_examples=200, deadline=None)
 @given(st.lists(hosts(), min_size=1, max_size=3), st.lists(STRANGER, max_size=4), GROUPS)
 def test_hosts_accept_every_planned_power_on_and_choose_the_planned_cards(
     trees: list[dict[str, Any]],
@@ -132,6 +147,9 @@ def test_hosts_accept_every_planned_power_on_and_choose_the_planned_cards(
         elif action.cards:
             assert host.power_on_vgpus(str(action.cards[0].profile), len(planned)) == planned
     assert result.blocked == bool(unplaced)
+    for name, group in lab.machines.items():
+        placed = [a for a in result.actions if a.spec and a.spec.group == name and a.host_id]
+        keeps_wishes(group, placed)
 
 
 def whole_cards_needed(counts: dict[str, int]) -> int:
