@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyVmomi import vim, vmodl
 
@@ -18,6 +18,19 @@ from provision.simulator.inventory.devices import Backing, DynamicBacking, VgpuB
 if TYPE_CHECKING:
     from provision.simulator.inventory.host import Host
     from provision.simulator.inventory.vm import VirtualMachine
+    from provision.simulator.inventory.vmconfig import VmConfig
+
+
+class Runnable(Protocol):
+    """What a host judges: a VM, or a configuration that no VM has yet."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def config(self) -> VmConfig:
+        """What it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +42,21 @@ class Grant:
     profile: str | None
 
 
-def admit(vm: VirtualMachine, host: Host) -> list[Grant]:
+def admit(vm: Runnable, host: Host) -> list[Grant]:
     """Return the cards that the VM gets on this host; nothing is changed.
 
     Raises:
         vmodl.MethodFault: The host does not run this VM now; the message says why.
+    """
+    require_available(vm, host)
+    return grants(vm, host, host.cards)
+
+
+def require_available(vm: Runnable, host: Host) -> None:
+    """Make sure that a host runs VMs at all.
+
+    Raises:
+        vmodl.MethodFault: It is away, or in maintenance mode.
     """
     if host.connection != "connected":
         message = _refused(vm, host, f"the host is {host.connection}.")
@@ -41,16 +64,24 @@ def admit(vm: VirtualMachine, host: Host) -> list[Grant]:
     if host.maintenance:
         message = _refused(vm, host, "the host is in maintenance mode.")
         raise faults.refuse(vim.fault.InvalidHostState, message, host=host.ref)
-    return grants(vm, host, host.cards)
 
 
-def grants(vm: VirtualMachine, host: Host, cards: list[Card]) -> list[Grant]:
+def grants(vm: Runnable, host: Host, cards: list[Card]) -> list[Grant]:
     """Return what the VM gets of these cards of a host, whatever state the host is in.
 
     Raises:
         vmodl.MethodFault: Memory or cards do not suffice, or a setting is wrong.
     """
     _check_memory(vm, host)
+    return fit(vm, host, cards)
+
+
+def fit(vm: Runnable, host: Host, cards: list[Card]) -> list[Grant]:
+    """Return what the VM gets of these cards of a host if memory is no matter.
+
+    Raises:
+        vmodl.MethodFault: Cards do not suffice, or a setting is wrong.
+    """
     gpus = vm.config.gpus
     if gpus:
         _check_settings(vm, host, gpus)
@@ -76,11 +107,11 @@ def release(vm: VirtualMachine, host: Host) -> None:
             device.backing.assignedId = None
 
 
-def _refused(vm: VirtualMachine, host: Host, reason: str) -> str:
+def _refused(vm: Runnable, host: Host, reason: str) -> str:
     return f"Host {host.name} can't power on virtual machine {vm.name}: {reason}"
 
 
-def _check_memory(vm: VirtualMachine, host: Host) -> None:
+def _check_memory(vm: Runnable, host: Host) -> None:
     wanted = vm.config.reservation_mb * 2**20
     free = host.memory - host.memory_reserved
     if wanted > free:
@@ -98,7 +129,7 @@ def _check_memory(vm: VirtualMachine, host: Host) -> None:
         )
 
 
-def _check_settings(vm: VirtualMachine, host: Host, gpus: list[Any]) -> None:
+def _check_settings(vm: Runnable, host: Host, gpus: list[Any]) -> None:
     config, names = vm.config, ", ".join(map(label, gpus))
     if config.reservation_mb < config.memory_mb:
         reason = (
@@ -128,7 +159,7 @@ def _assign(planner: _Planner, gpus: list[Any]) -> list[Grant]:
 class _Planner:
     """Cards of one host while the devices of one VM are given theirs."""
 
-    def __init__(self, vm: VirtualMachine, host: Host, cards: list[Card]) -> None:
+    def __init__(self, vm: Runnable, host: Host, cards: list[Card]) -> None:
         self.vm = vm
         self.host = host
         self.cards = cards
@@ -256,7 +287,7 @@ def _state(card: Card) -> str:
     return f"{card.address} ({card.model.name}) is set to graphics type {card.graphics}"
 
 
-def _check_mapping(vm: VirtualMachine, host: Host, granted: list[Grant]) -> None:
+def _check_mapping(vm: Runnable, host: Host, granted: list[Grant]) -> None:
     """Check firmware and 64-bit MMIO space of a VM with large-BAR cards (KB 2142307)."""
     large = [grant.card for grant in granted if grant.card.model.needs_efi]
     if not large:
@@ -270,7 +301,7 @@ def _check_mapping(vm: VirtualMachine, host: Host, granted: list[Grant]) -> None
         raise faults.vm_config(message)
 
 
-def _mapping_faults(vm: VirtualMachine, cards: list[Card]) -> Iterator[str]:
+def _mapping_faults(vm: Runnable, cards: list[Card]) -> Iterator[str]:
     settings = vm.config.extra
     if vm.config.firmware != "efi":
         yield "the card's BAR1 exceeds 256 MB, which needs EFI firmware"

@@ -67,8 +67,8 @@ def clone(call: Call, source: VirtualMachine, folder: Folder, name: str, spec: A
     making = _Making()
 
     def begin() -> None:
-        place = _place(source, folder, spec)
-        making.begin(place, _copy(source, checked_name(name), place, spec))
+        place = place_of(source, folder, spec)
+        making.begin(place, copied(source, checked_name(name), place, spec))
 
     def work() -> Any:
         return making.finish(power_on=bool(spec.powerOn) and not spec.template)
@@ -76,7 +76,7 @@ def clone(call: Call, source: VirtualMachine, folder: Folder, name: str, spec: A
     return call.start_task(source, "CloneVM_Task", work, begin=begin, undo=making.undo)
 
 
-def _place(source: VirtualMachine, folder: Folder, spec: Any) -> Place:
+def place_of(source: VirtualMachine, folder: Folder, spec: Any) -> Place:
     """Return where a clone goes.
 
     Raises:
@@ -104,7 +104,7 @@ def _place(source: VirtualMachine, folder: Folder, spec: Any) -> Place:
         host = placement.host_for_new(cluster, datastore)
     if host.connection != "connected":
         raise faults.refuse(vmodl.fault.HostNotConnected, f"Host {host.name} is {host.connection}.")
-    _check_datastore(datastore, host)
+    check_datastore(datastore, host)
     return Place(folder, host, None if spec.template else pool, datastore)
 
 
@@ -114,7 +114,12 @@ def _datastore(source: VirtualMachine, location: Any) -> Datastore:
     return source.inventory.datastore(location.datastore)
 
 
-def _check_datastore(datastore: Datastore, host: Host) -> None:
+def check_datastore(datastore: Datastore, host: Host) -> None:
+    """Make sure that a host reaches a datastore.
+
+    Raises:
+        vim.fault.InvalidDatastore: It does not.
+    """
     if not datastore.accessible or datastore not in host.datastores:
         raise faults.refuse(
             vim.fault.InvalidDatastore,
@@ -124,7 +129,7 @@ def _check_datastore(datastore: Datastore, host: Host) -> None:
         )
 
 
-def _copy(source: VirtualMachine, name: str, place: Place, spec: Any) -> VmConfig:
+def copied(source: VirtualMachine, name: str, place: Place, spec: Any) -> VmConfig:
     """Return the configuration of a clone: that of its source, with what the spec changes."""
     inventory = source.inventory
     config = source.config.copied(
@@ -177,8 +182,8 @@ def create(call: Call, folder: Folder, spec: Any, pool: Any, host: Any) -> Any:
         place = Place(
             folder, target or placement.host_for_new(found.cluster, datastore), found, datastore
         )
-        _check_datastore(datastore, place.host)
-        making.begin(place, _new_config(place, spec))
+        check_datastore(datastore, place.host)
+        making.begin(place, new_config(place, spec))
 
     return call.start_task(
         folder,
@@ -189,7 +194,12 @@ def create(call: Call, folder: Folder, spec: Any, pool: Any, host: Any) -> Any:
     )
 
 
-def _new_config(place: Place, spec: Any) -> VmConfig:
+def new_config(place: Place, spec: Any) -> VmConfig:
+    """Return the configuration of a VM that is made from nothing.
+
+    Raises:
+        vmodl.MethodFault: A value makes no sense.
+    """
     inventory = place.folder.inventory
     api = inventory.world.settings.api_version
     config = VmConfig(

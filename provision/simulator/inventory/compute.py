@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from provision.simulator.engine.objects import method, prop
-from provision.simulator.inventory import faults
+from provision.simulator.inventory import faults, placevm
 from provision.simulator.inventory.entity import Entity, checked_name
 from provision.simulator.inventory.environment import EnvironmentBrowser
 
@@ -77,6 +77,11 @@ class Cluster(Entity):
     def resource_pool(self) -> Any:
         """The root resource pool."""
         return self.pool.ref
+
+    @method("PlaceVm")
+    def place_vm(self, _: Call, placementSpec: Any) -> Any:  # noqa: N803 - WSDL's name
+        """Say which hosts could run a VM, and which one is best."""
+        return placevm.place(self, placementSpec)
 
     @prop("environmentBrowser")
     def environment_browser(self) -> Any:

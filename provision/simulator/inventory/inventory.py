@@ -12,6 +12,7 @@ from provision.simulator.engine.objects import SimObject
 from provision.simulator.engine.world import World
 from provision.simulator.guests.backend import GuestBackend, NoGuests
 from provision.simulator.inventory import faults, limits, placement
+from provision.simulator.inventory.checkers import CompatibilityChecker, ProvisioningChecker
 from provision.simulator.inventory.compute import Cluster, ResourcePool
 from provision.simulator.inventory.entity import Entity
 from provision.simulator.inventory.events import EventManager
@@ -57,6 +58,8 @@ class Inventory:
         content.customFieldsManager = self.custom_fields
         content.authorizationManager = AuthorizationManager(world, "AuthorizationManager")
         content.eventManager = EventManager(world, "EventManager")
+        content.vmProvisioningChecker = ProvisioningChecker(self)
+        content.vmCompatibilityChecker = CompatibilityChecker(self)
         content.setting = OptionManager(world, "VpxSettings")
 
     @property

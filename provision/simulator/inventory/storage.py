@@ -50,6 +50,16 @@ class Datastore(Entity):
         Raises:
             vim.fault.NoDiskSpace: They are not free.
         """
+        self.require_room(size)
+        self.free -= size
+        self.touch()
+
+    def require_room(self, size: int) -> None:
+        """Make sure that `size` bytes are free.
+
+        Raises:
+            vim.fault.NoDiskSpace: They are not.
+        """
         if size > self.free:
             raise faults.refuse(
                 vim.fault.NoDiskSpace,
@@ -58,8 +68,6 @@ class Datastore(Entity):
                 file=f"[{self.name}]",
                 datastore=self.name,
             )
-        self.free -= size
-        self.touch()
 
     @prop("summary")
     def summary(self) -> Any:

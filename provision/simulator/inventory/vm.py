@@ -43,10 +43,19 @@ class VirtualMachine(VmView):
             self.waiting = ref._moId  # noqa: SLF001 - pyVmomi documents it as public
         return ref
 
-    def _begin_power_on(self) -> None:
+    def require_startable(self) -> None:
+        """Make sure that it is off and no template.
+
+        Raises:
+            vim.fault.InvalidPowerState: It runs.
+            vmodl.fault.NotSupported: It is a template.
+        """
         self.require_power("poweredOff", "suspended", requested="poweredOn")
         if self.config.template:
             raise faults.unsupported(f"{self.name} is a template and can't be powered on.")
+
+    def _begin_power_on(self) -> None:
+        self.require_startable()
         if self.config.question is not None:
             self.question = self.config.question
             self.touch()
