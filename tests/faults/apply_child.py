@@ -9,7 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-from provision.vsphere.vcenter import VCenter
 from pydantic import SecretStr
 
 from provision.apply.events import Event, line
@@ -19,6 +18,7 @@ from provision.errors import Interrupted
 from provision.plan.planner import plan
 from provision.spec.model import Lab
 from provision.vsphere.settings import ConnectionSettings
+from provision.vsphere.vcenter import VCenter
 
 
 def tell(event: Event) -> None:
