@@ -24,12 +24,21 @@ def settings_of(lab: Lab, options: VCenterOptions) -> ConnectionSettings:
     Raises:
         UsageError: The server, the user or the password is nowhere to be found.
     """
-    server = options.server or lab.vcenter.server
+    return settings_at(
+        options.server or lab.vcenter.server,
+        options,
+        "use --server or VDL_SERVER, or write vcenter.server in the lab file",
+    )
+
+
+def settings_at(server: str | None, options: VCenterOptions, fix: str) -> ConnectionSettings:
+    """Return how to reach a vCenter; `fix` says how to name one where none is.
+
+    Raises:
+        UsageError: The server, the user or the password is nowhere to be found.
+    """
     if server is None:
-        raise UsageError(
-            "no vCenter is named",
-            fix="use --server or VDL_SERVER, or write vcenter.server in the lab file",
-        )
+        raise UsageError("no vCenter is named", fix=fix)
     if options.username is None:
         raise UsageError(f"no user is named for {server}", fix="use --username or VDL_USERNAME")
     password = read_password(server, options.username, options.password_file)

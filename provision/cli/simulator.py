@@ -10,8 +10,10 @@ from pathlib import Path
 
 import click
 
-from provision.cli.options import output_option
+from provision.cli.options import VCenterOptions, output_option, vcenter_options
 from provision.cli.output import say, write_line
+from provision.cli.record import record
+from provision.errors import UsageError
 
 
 @click.command("simulator")
@@ -23,13 +25,41 @@ from provision.cli.output import say, write_line
     metavar="HOST:PORT",
     help="Where to serve; port 0 takes a free one.",
 )
+@click.option(
+    "--record",
+    "recording",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Serve nothing; write a world file of the vCenter that --server names.",
+)
+@click.option(
+    "--anonymous", is_flag=True, help="With --record: number all objects, name none of them."
+)
 @output_option
-def command(*, world: Path | None, listen: str, output: str) -> None:
+@vcenter_options
+def command(
+    *,
+    world: Path | None,
+    listen: str,
+    recording: Path | None,
+    anonymous: bool,
+    output: str,
+    vcenter: VCenterOptions,
+) -> None:
     """Serve a simulated vCenter with GPUs until Ctrl-C or SIGTERM.
 
     WORLD is a world file (see docs/simulator.md); without it a small example is served. vdl,
     govc, pyVmomi and anything else that speaks vSphere's SOAP API can use it.
+    With --record, copy a real vCenter into a world file: hosts, cards and who uses them, VMs
+    and templates, datastores, networks. No secret is in it, and with --anonymous no name.
     """  # fmt: skip
+    if recording is not None:
+        if world is not None:
+            raise UsageError("a world is served or recorded, not both", fix="leave out WORLD")
+        record(recording, vcenter, anonymous=anonymous, output=output)
+        return
+    if anonymous:
+        raise UsageError("--anonymous is about a recording", fix="name its file with --record")
     # Loads pyVmomi's types, so not before the options are known to be right.
     from provision.simulator.server import Simulator  # noqa: PLC0415
 

@@ -207,13 +207,14 @@ class Machine(Frozen):
     `addresses` are what the guest reports as its own, instead of the address it really gets;
     an empty list is a guest that never reports one. A `stubborn` guest does not shut down when
     it is asked to. A VM with a `question` asks it at power-on and
-    waits for the answer.
+    waits for the answer. `reserved` is guaranteed memory; with GPUs it is all of it anyway.
     """
 
     firmware: Literal["efi", "bios"] = "efi"
     hardware: int = Field(default=19, ge=4, le=30)
     cpus: int = Field(default=2, ge=1, le=768)
     memory: Size = 4 * 2**30
+    reserved: Size | None = None
     disk: Size = 40 * 2**30
     tools: bool = True
     guest_id: str = "ubuntu64Guest"

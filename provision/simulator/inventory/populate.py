@@ -159,6 +159,7 @@ class _Builder:
             stubborn=spec.stubborn,
             addresses=spec.addresses,
             question=spec.question,
+            memory_allocation=_reservation(spec.reserved),
             locked=spec.gpu is not None,
             extra=_settings(spec),
         )
@@ -176,6 +177,12 @@ class _Builder:
             raise SpecError(
                 f"{vm.name} can't be powered on", subject=vm.name, why=text(fault)
             ) from fault
+
+
+def _reservation(size: int | None) -> Any:
+    if size is None:
+        return None
+    return vim.ResourceAllocationInfo(reservation=size // 2**20)
 
 
 def _settings(spec: worldmodel.Machine) -> dict[str, str]:
