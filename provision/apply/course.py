@@ -31,6 +31,7 @@ class Course:
     clean_up_error: VdlError | None = None
     guest: GuestReport | None = None
     notes: list[str] = field(default_factory=list)
+    attempted: set[Step] = field(default_factory=set)
     begun: float | None = None
     ended: float | None = None
 
@@ -44,9 +45,10 @@ class Course:
             course.outcome = Outcome.UNCHANGED
         return course
 
-    def job(self, plan: Plan, lab: Lab | None, seconds: float) -> Job:
+    def job(self, plan: Plan, lab: Lab | None, seconds: float, operation: str) -> Job:
         """Return the next step as a job."""
-        return Job(lab, plan, self.action, self.steps[0], self.uuid, self.vm_id, seconds)
+        step = self.steps[0]
+        return Job(lab, plan, self.action, step, self.uuid, self.vm_id, seconds, operation)
 
     def start(self) -> None:
         """Record that the next step is under way."""
@@ -54,9 +56,22 @@ class Course:
         if self.steps[0] is not Step.CLEAN_UP:  # what failed before it is what people ask for
             self.stands_at = self.steps[0]
 
+    def rest(self, error: VdlError) -> bool:
+        """Record a failure that may pass; False where the step has had its second attempt."""
+        step = self.steps[0]
+        if step in self.attempted:
+            return False
+        self.attempted.add(step)
+        if step is not Step.CLEAN_UP:  # what made it necessary is what people ask for
+            self.error = error
+        return True
+
     def advance(self, report: Report) -> None:
         """Record a step that went well and drop it from what is left to do."""
-        self.steps.popleft()
+        step = self.steps.popleft()
+        if step in self.attempted:
+            self.notes.append(f"{step} succeeded at the second attempt")
+            self.error = self.error if step is Step.CLEAN_UP else None
         if report.note:
             self.notes.append(report.note)
         if report.follow:

@@ -9,9 +9,10 @@ from provision.apply.pipeline import Step
 
 
 class Phase(StrEnum):
-    """What happened to a step."""
+    """What happened to a step. `TASK` is a task that vCenter has taken on for it."""
 
     STARTED = "started"
+    TASK = "task"
     DONE = "done"
     FAILED = "failed"
     NOTE = "note"
@@ -19,13 +20,23 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. `seconds` is how long the step took, 0 until it has ended."""
+    """One thing that happened.
+
+    Attributes:
+        seconds: How long the step took, 0 until it has ended.
+        vm_id: The VM as far as it is known, such as `vm-42`.
+        task_id: vCenter's task, such as `task-314`; only where the phase is `TASK`.
+        operation: What vCenter's own logs call the step (`opID`).
+    """
 
     machine: str
     step: Step
     phase: Phase
     seconds: float = 0.0
     message: str = ""
+    vm_id: str = ""
+    task_id: str = ""
+    operation: str = ""
 
 
 def line(event: Event) -> str:

@@ -27,7 +27,13 @@ AGAIN = "run the same command again"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One step to carry out. `vm_id` is empty until there is a VM; `seconds` is its deadline."""
+    """One step to carry out.
+
+    Attributes:
+        vm_id: Empty until there is a VM.
+        seconds: The step's deadline.
+        operation: The id under which vCenter logs it.
+    """
 
     lab: Lab | None
     plan: Plan
@@ -36,6 +42,14 @@ class Job:
     uuid: str
     vm_id: str
     seconds: float
+    operation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBegun:
+    """vCenter has taken on a task for a job."""
+
+    task_id: str
 
 
 @dataclass(frozen=True, slots=True)

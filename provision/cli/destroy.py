@@ -11,10 +11,11 @@ from provision.apply.interrupt import StopRequest, stop_on_signals
 from provision.apply.result import Result
 from provision.apply.runner import Options
 from provision.cli.connect import vcenter_of
-from provision.cli.flow import ask
+from provision.cli.flow import ask, journal
 from provision.cli.options import (
     VCenterOptions,
     lab_argument,
+    log_file_option,
     output_option,
     parallel_option,
     vcenter_options,
@@ -31,10 +32,17 @@ from provision.spec.reader import load_lab
 @lab_argument
 @yes_option
 @parallel_option
+@log_file_option
 @output_option
 @vcenter_options
 def command(
-    *, lab_file: Path, yes: bool, parallel: int, output: str, vcenter: VCenterOptions
+    *,
+    lab_file: Path,
+    yes: bool,
+    parallel: int,
+    log_file: Path | None,
+    output: str,
+    vcenter: VCenterOptions,
 ) -> None:
     """Delete the machines of a lab and free their cards. Shows what will go, and asks.
 
@@ -48,8 +56,12 @@ def command(
         _tell(lab.lab, vms, copies(lab.lab, snapshot))
         if vms and not yes:
             ask(f"Delete {len(vms)} VM(s) with their disks?")
-        with stop_on_signals(StopRequest()) as stop, progress(len(vms), stop) as on_event:
-            options = Options(parallel=parallel, on_event=on_event, stop=stop)
+        with (
+            journal(log_file, lab.lab) as write,
+            stop_on_signals(StopRequest()) as stop,
+            progress(len(vms), stop) as on_event,
+        ):
+            options = Options(parallel=parallel, on_event=on_event, journal=write, stop=stop)
             result = destroy(lab.lab, vms, connection, options=options)
     _report(result, output)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import click
 
 from provision.apply.interrupt import StopRequest, stop_on_signals
+from provision.apply.journal import Journal
 from provision.apply.result import Result
-from provision.apply.runner import Options, apply
+from provision.apply.runner import OnEvent, Options, apply
 from provision.cli.output import say, show_on_stderr
 from provision.cli.progress import progress
 from provision.cli.results import failures
@@ -19,28 +24,35 @@ from provision.plan.planner import plan as make_plan
 from provision.plan.render_text import render_text
 from provision.plan.snapshot import Snapshot
 from provision.spec.model import Lab
-from provision.vsphere.port import Port
+from provision.vsphere.port import PlanChecker, Port
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
     """What the person has agreed to beforehand.
 
-    `fingerprint` is that of a saved plan: nothing may be done that it did not show.
+    `fingerprint` is that of a saved plan: nothing may be done that it did not show. `checks` is
+    whether vCenter's own checks judge the plan first.
     """
 
     yes: bool = False
     allow_shrink: bool = False
     fingerprint: str | None = None
+    checks: bool = True
+
+
+class CheckingPort(Port, PlanChecker, Protocol):
+    """A vCenter that judges plans and carries them out."""
 
 
 def provision(
     lab: Lab,
-    port: Port,
+    port: CheckingPort,
     consent: Consent,
     *,
     parallel: int,
     keep_failed: bool = False,
+    log_file: Path | None = None,
 ) -> Result:
     """Plan, show, ask, and carry the plan out.
 
@@ -48,12 +60,15 @@ def provision(
         PlanBlocked: Findings stand in the way; nothing was changed.
         StalePlan: The world has changed since the (saved) plan; nothing was changed.
         click.Abort: The person said no.
+        UsageError: The log file can't be written; nothing was changed.
     """
 
     def replan(of: Lab, world: Snapshot) -> Plan:
         return make_plan(of, world, allow_shrink=consent.allow_shrink)
 
     plan = replan(lab, port.snapshot(lab))
+    if consent.checks:
+        plan = port.checked(plan)
     show_on_stderr(render_text(plan))
     _check(plan, consent)
     if not plan.pending:
@@ -61,14 +76,34 @@ def provision(
         return Result(lab.lab, ())
     if not consent.yes:
         ask("Carry this plan out?")
-    with stop_on_signals(StopRequest()) as stop, progress(len(plan.pending), stop) as on_event:
+    with (
+        journal(log_file, lab.lab) as write,
+        stop_on_signals(StopRequest()) as stop,
+        progress(len(plan.pending), stop) as on_event,
+    ):
         options = Options(
-            parallel=parallel, keep_failed=keep_failed, on_event=on_event, stop=stop,
+            parallel=parallel, keep_failed=keep_failed, on_event=on_event, journal=write, stop=stop,
         )  # fmt: skip
         result = apply(plan, port, lab=lab, replan=replan, options=options)
     for text in failures(result):
         say(text)
     return result
+
+
+@contextmanager
+def journal(path: Path | None, lab: str) -> Iterator[OnEvent]:
+    """Give the function that writes events to the log file, if there is one.
+
+    Raises:
+        UsageError: The file can't be written.
+    """
+    if path is None:
+        yield lambda _event: None
+        return
+    with Journal(path, lab) as log:
+        yield log.write
+    if log.error is not None:
+        say(f"the log file {path} is incomplete: {log.error}")
 
 
 def _check(plan: Plan, consent: Consent) -> None:

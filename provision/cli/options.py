@@ -21,9 +21,19 @@ output_option = click.option(
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
+checks_option = click.option(
+    "--vcenter-checks/--no-vcenter-checks", "checks", default=True, show_default=True,
+    help="Let vCenter's own checks judge new machines.",
+)  # fmt: skip
+
 parallel_option = click.option(
     "--parallel", type=click.IntRange(1, 64), default=8, show_default=True,
     help="How many machines to work on at a time.",
+)  # fmt: skip
+
+log_file_option = click.option(
+    "--log-file", type=click.Path(path_type=Path, dir_okay=False),
+    help="Append a line of JSON for each thing that happens, with vCenter's ids of it.",
 )  # fmt: skip
 
 results_option = click.option(

@@ -11,7 +11,9 @@ from provision.cli.connect import vcenter_of
 from provision.cli.flow import Consent, provision
 from provision.cli.options import (
     VCenterOptions,
+    checks_option,
     lab_argument,
+    log_file_option,
     output_option,
     parallel_option,
     vcenter_options,
@@ -34,17 +36,21 @@ from provision.spec.reader import load_lab
 )
 @click.option("--allow-shrink", is_flag=True, help="Agree to delete machines that left the file.")
 @click.option("--keep-failed", is_flag=True, help="Leave what a failed create made, for a look.")
+@checks_option
 @parallel_option
+@log_file_option
 @output_option
 @vcenter_options
-def command(
+def command(  # noqa: PLR0913 - one argument per option
     *,
     lab_file: Path,
     yes: bool,
     plan_file: Path | None,
     allow_shrink: bool,
     keep_failed: bool,
+    checks: bool,
     parallel: int,
+    log_file: Path | None,
     output: str,
     vcenter: VCenterOptions,
 ) -> None:
@@ -53,11 +59,11 @@ def command(
     Safe to repeat, and to interrupt: what is done is found again by its owner stamp.
     """  # fmt: skip
     lab = load_lab(lab_file)
-    consent = Consent(yes, allow_shrink, _fingerprint(plan_file) if plan_file else None)
+    consent = Consent(yes, allow_shrink, _fingerprint(plan_file) if plan_file else None, checks)
     with vcenter_of(lab, vcenter) as connection:
         result = provision(
             lab, connection, consent,
-            parallel=parallel, keep_failed=keep_failed,
+            parallel=parallel, keep_failed=keep_failed, log_file=log_file,
         )  # fmt: skip
     if output == "json":
         show_json(result_json(result))

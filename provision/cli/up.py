@@ -13,6 +13,7 @@ from provision.cli.guests import bench_stage, configure_stage, judge, open_stage
 from provision.cli.options import (
     VCenterOptions,
     lab_argument,
+    log_file_option,
     parallel_option,
     payload_python_option,
     results_option,
@@ -27,6 +28,7 @@ from provision.spec.reader import load_lab
 @lab_argument
 @yes_option
 @parallel_option
+@log_file_option
 @results_option
 @payload_python_option
 @vcenter_options
@@ -35,12 +37,15 @@ def command(
     lab_file: Path,
     yes: bool,
     parallel: int,
+    log_file: Path | None,
     results_dir: Path,
     payload_python: str | None,
     vcenter: VCenterOptions,
 ) -> None:
     """Provision, configure, bench and report in one go. Stops where a stage fails."""
-    run_all(lab_file, vcenter, results_dir, Consent(yes), parallel, payload_python)
+    run_all(
+        lab_file, vcenter, results_dir, Consent(yes), parallel, payload_python, log_file=log_file
+    )
 
 
 def run_all(
@@ -50,6 +55,8 @@ def run_all(
     consent: Consent,
     parallel: int,
     payload_python: str | None = None,
+    *,
+    log_file: Path | None = None,
 ) -> Path:
     """Go all the way; return the path of the report's page.
 
@@ -59,7 +66,7 @@ def run_all(
     lab = load_lab(lab_file)
     say("== provision")
     with vcenter_of(lab, options) as connection:
-        result = provision(lab, connection, consent, parallel=parallel)
+        result = provision(lab, connection, consent, parallel=parallel, log_file=log_file)
         if error := result.error():
             raise error
         stage = open_stage(lab_file, lab, connection, payload_python)

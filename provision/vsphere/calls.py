@@ -13,6 +13,7 @@ from provision.deadline import Deadline
 from provision.errors import NoConnection
 from provision.vsphere.collector import Collector, moid
 from provision.vsphere.faults import describe, fault_name, fix_for
+from provision.vsphere.operation import current_operation
 from provision.vsphere.port import ActionFailed, OutcomeUnknown
 from provision.vsphere.retry import pauses, within
 from provision.vsphere.session import Session, VCenterAway
@@ -89,6 +90,8 @@ class Calls:
 
     def _follow(self, call: Call, task: Any, deadline: Deadline) -> tuple[bool, Any]:
         """Wait for a task; False where it was refused for another one that has ended since."""
+        if (now := current_operation()) is not None:
+            now.on_task(moid(task))
         end = self._waiter.wait_task(task, deadline)
         if end is None:
             raise self._unknown(call, f"task {moid(task)} still runs")

@@ -15,6 +15,7 @@ from pyVmomi import VmomiSupport
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from provision.errors import NoConnection
+from provision.vsphere.operation import current_operation
 from provision.vsphere.retry import current_deadline
 from provision.vsphere.settings import ConnectionSettings
 from provision.vsphere.tls import READ_SECONDS, NotSent, ResponseLost, VerifiedConnection
@@ -87,11 +88,25 @@ class Transport(SoapStubAdapter):
     ) -> Any:
         """Carry one call out; see the class for what is raised."""
         try:
-            return _Base.InvokeMethod(self, mo, info, args, outerStub)
+            with _under_its_operation():
+                return _Base.InvokeMethod(self, mo, info, args, outerStub)
         except (NotSent, NoConnection):
             raise
         except (OSError, HTTPException, ExpatError) as error:
             raise ResponseLost(f"{info.wsdlName}: {error or type(error).__name__}") from error
+
+
+@contextmanager
+def _under_its_operation() -> Iterator[None]:
+    """Put the id of this thread's operation, if it has one, into the header of what it sends."""
+    now = current_operation()
+    header = VmomiSupport.GetRequestContext()
+    if now is not None:
+        header["operationID"] = now.id
+    try:
+        yield
+    finally:
+        header.pop("operationID", None)
 
 
 def _dropped(sock: ssl.SSLSocket) -> bool:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from pyVmomi import VmomiSupport
 
 from provision.apply.destroy import destroy, destroy_plan
+from provision.apply.journal import Journal
 from provision.apply.runner import Options, apply
 from provision.plan.planner import plan
 from provision.simulator.engine.faultplan import NOTHING, Effects, FaultPlan
@@ -102,6 +103,15 @@ def provision_lab(server: str, ca_file: str, username: str, password: str, spec:
     with _connect(server, ca_file, username, password) as vcenter:
         today = plan(lab, vcenter.snapshot(lab))
         apply(today, vcenter, lab=lab, replan=plan, options=Options())
+
+
+def journaled_lab(server: str, ca_file: str, username: str, password: str, spec: str) -> None:
+    """Provision with a journal called `log`, beside the folder of the simulator."""
+    lab = Lab.model_validate_json(spec)
+    log = Path(ca_file).parents[2] / "log"
+    with _connect(server, ca_file, username, password) as vcenter, Journal(log, lab.lab) as journal:
+        today = plan(lab, vcenter.snapshot(lab))
+        apply(today, vcenter, lab=lab, replan=plan, options=Options(journal=journal.write))
 
 
 def destroy_lab(server: str, ca_file: str, username: str, password: str, spec: str) -> None:

@@ -45,7 +45,15 @@ def decode_request(document: bytes) -> Request:
         raise _invalid(f"{call.name} has no _this")
     target = _reference(this)
     info = _fetch_info(target, call) if call.name == FETCH else _method_info(call)
-    return Request(target._GetMoId(), info, _arguments(call, info))  # noqa: SLF001 - public
+    moid = target._GetMoId()  # noqa: SLF001 - public
+    return Request(moid, info, _arguments(call, info), _operation(envelope))
+
+
+def _operation(envelope: Node) -> str:
+    """Return the id that the client gives its call, so that it finds the call in the logs."""
+    header = envelope.child("Header")
+    node = header.child("operationID") if header is not None else None
+    return node.text.strip() if node is not None else ""
 
 
 def _invalid(message: str) -> Exception:

@@ -38,11 +38,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is called: a method by its WSDL name, of the object with this id."""
+    """What is called: a method by its WSDL name, of the object with this id.
+
+    `operation` is the client's own name for what the call belongs to; empty where it has none.
+    """
 
     moid: str
     info: Any
     arguments: Mapping[str, Any]
+    operation: str = ""
 
 
 class LostResponse(ConnectionResetError):
@@ -62,6 +66,8 @@ def invoke(world: World, caller: Caller, request: Request, finish: Callable[[Any
     name = request.info.wsdlName
     with world.lock:
         effects = _meet(world, name)
+        if request.operation:
+            world.operations.append((request.operation, name))
         seconds = world.latency.of_call(name)
     if seconds:
         world.clock.sleep(seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,8 @@ from provision.simulator.engine.tasks import Tasks
 
 # What a machine hosts may come and go without moving anything else in the tree.
 _LEAVES = (vim.VirtualMachine, vim.Datastore, vim.Network)
+
+_OPERATIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class World:
     Attributes:
         users: Who may log in, by name; a change counts from the next login or check on.
         calls: How often each method was called, by WSDL name (`Fetch` for a property).
+        operations: The latest calls that named an operation: its id, and the method.
         changed: Notified at every touch; built on `lock`.
         version: Grows by one with every touch.
         containment: The version at which the inventory tree last changed its shape.
@@ -80,6 +83,7 @@ class World:
         self.changed = threading.Condition(self.lock)
         self.objects: dict[str, SimObject] = {}
         self.calls: Counter[str] = Counter()
+        self.operations: deque[tuple[str, str]] = deque(maxlen=_OPERATIONS)
         self.version = 0
         self.containment = 0
         self.closing = False
