@@ -8,7 +8,13 @@ import click
 
 from provision.cli.connect import vcenter_of
 from provision.cli.errors import ExitCode
-from provision.cli.options import VCenterOptions, lab_argument, output_option, vcenter_options
+from provision.cli.options import (
+    VCenterOptions,
+    checks_option,
+    lab_argument,
+    output_option,
+    vcenter_options,
+)
 from provision.cli.output import show, show_json, write_line
 from provision.plan.planner import plan as make_plan
 from provision.plan.render_json import document
@@ -21,6 +27,7 @@ from provision.spec.reader import load_lab
 @click.option("--check", is_flag=True, help="Exit with 10 where changes are pending.")
 @click.option("--allow-shrink", is_flag=True, help="Agree to delete machines that left the file.")
 @click.option("--verbose", is_flag=True, help="Show every machine, however many there are.")
+@checks_option
 @output_option
 @vcenter_options
 @click.pass_context
@@ -31,6 +38,7 @@ def command(
     check: bool,
     allow_shrink: bool,
     verbose: bool,
+    checks: bool,
     output: str,
     vcenter: VCenterOptions,
 ) -> None:
@@ -38,6 +46,8 @@ def command(
     lab = load_lab(lab_file)
     with vcenter_of(lab, vcenter) as connection:
         plan = make_plan(lab, connection.snapshot(lab), allow_shrink=allow_shrink)
+        if checks:
+            plan = connection.checked(plan)
     if output == "json":
         show_json(document(plan))
     else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from provision.plan.snapshot import Vm
@@ -110,6 +110,12 @@ class Plan:
     def pending(self) -> tuple[Action, ...]:
         """The actions that change something."""
         return tuple(a for a in self.actions if a.kind is not ActionKind.NONE)
+
+    def with_findings(self, more: Iterable[Finding]) -> Plan:
+        """Return the same plan, fingerprint included, with more findings in their order."""
+        every = (*self.findings, *more)
+        ordered = sorted(every, key=lambda f: (f.severity, f.code, f.subject))
+        return replace(self, findings=tuple(ordered))
 
     def count(self, kind: ActionKind) -> int:
         """Return how many actions are of this kind."""

@@ -51,6 +51,16 @@ class GuestReport:
     ssh_port: int = 22
 
 
+class PlanChecker(Protocol):
+    """The vCenter as whoever shows a plan sees it."""
+
+    def snapshot(self, lab: Lab) -> Snapshot:
+        """Read the world that plans for `lab` depend on."""
+
+    def checked(self, plan: Plan) -> Plan:
+        """Return the plan with what vCenter's own checks say of it as findings."""
+
+
 class Port(Protocol):
     """The vCenter as `apply` sees it. Raises `ActionFailed` or `OutcomeUnknown`."""
 

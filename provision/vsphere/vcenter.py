@@ -17,6 +17,7 @@ from provision.plan.snapshot import Snapshot, VCenterIdentity, Vm
 from provision.spec.model import GroupRequest, Lab
 from provision.vsphere import configspec, guest, snapshot_reader, vm_reader
 from provision.vsphere.calls import Call, Calls
+from provision.vsphere.checks import Checks
 from provision.vsphere.collector import Collector, moid
 from provision.vsphere.devices import VmConfig
 from provision.vsphere.facts import Facts
@@ -95,6 +96,12 @@ class VCenter:
             self._snapshots[lab.lab] = (lab, found)
             self._read_once.clear()
         return found
+
+    def checked(self, plan: Plan) -> Plan:
+        """Return the plan with what vCenter's own checks say of it as findings."""
+        return Checks(self._session, self._collector, self._waiter).checked(
+            plan, *self._world(plan.lab)
+        )
 
     def vms_of_lab(self, lab: Lab) -> tuple[Vm, ...]:
         """Return the VMs that carry this lab's stamp."""
