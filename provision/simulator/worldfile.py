@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from provision.errors import SpecError
 from provision.gpu.catalogue import catalogue
+from provision.simulator.ages import too_new
 from provision.simulator.marked import Document, Problem
 from provision.simulator.worldmodel import (
     CardBlock,
@@ -151,6 +152,7 @@ def _contradictions(world: World) -> Iterator[tuple[Path_, str]]:
         for template_name, template in datacenter.templates.items():
             at = (name, "templates", template_name)
             yield from _wrong_names(at, datacenter, template.datastore, template.network)
+    yield from too_new(world)
 
 
 def _wrong_names(

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from pyVmomi import VmomiSupport, vmodl
+from pyVmomi.Version import IsChildVersion
 
 # A pyVmomi type: they are made at run time, so a type checker knows nothing of them.
 Kind = Any
@@ -99,23 +100,36 @@ def freeze(value: Any) -> Any:
     return value
 
 
-def rebind(value: Any, stub: Any) -> Any:
-    """Return a deep copy of a value whose managed references belong to `stub`."""
+def rebind(value: Any, stub: Any, version: str) -> Any:
+    """Return a deep copy of a value whose managed references belong to `stub`.
+
+    Properties that an API version does not know are unset, as they are on the wire.
+    """
     if isinstance(value, VmomiSupport.DataObject):
-        return _rebind_data_object(value, stub)
+        return _rebind_data_object(value, stub, version)
     if isinstance(value, list):
-        return type(value)(rebind(item, stub) for item in value)
+        return type(value)(rebind(item, stub, version) for item in value)
     if isinstance(value, VmomiSupport.ManagedObject):
         return type(value)(value._GetMoId(), stub, value._GetServerGuid())  # noqa: SLF001 - public
     return value
 
 
-def _rebind_data_object(value: Any, stub: Any) -> Any:
+@cache
+def known_fields(kind: Kind, version: str) -> frozenset[str]:
+    """Return the names of a data object type's properties that an API version knows."""
+    described = fields(kind).items()
+    return frozenset(name for name, info in described if IsChildVersion(version, info.version))
+
+
+def _rebind_data_object(value: Any, stub: Any, version: str) -> Any:
     kind: Kind = type(value)
     copied = kind.__new__(kind)
+    known = known_fields(kind, version)
     for name, info in fields(kind).items():
-        item = vars(value).get(name)
+        item = vars(value).get(name) if name in known else None
+        if name not in known and issubclass(info.type, list):
+            item = info.type()
         if type(item) is list and issubclass(info.type, list):
             item = info.type(item)
-        copied.__dict__[name] = rebind(item, stub)
+        copied.__dict__[name] = rebind(item, stub, version)
     return copied

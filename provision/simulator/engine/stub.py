@@ -34,12 +34,15 @@ class InProcessStub(StubAdapterBase):
         """
         before = self.sessionId
         caller = Caller(version=self.version, cookie=before, agent="in-process")
-        arguments = {p.name: rebind(a, None) for p, a in zip(info.params, args, strict=True)}
+        version = self.version
+        arguments = {
+            p.name: rebind(a, None, version) for p, a in zip(info.params, args, strict=True)
+        }
         request = Request(mo._GetMoId(), info, arguments)  # noqa: SLF001 - public
         try:
-            return invoke(self._world, caller, request, lambda value: rebind(value, self))
+            return invoke(self._world, caller, request, lambda value: rebind(value, self, version))
         except vmodl.MethodFault as fault:
-            raise rebind(fault, self) from None
+            raise rebind(fault, self, version) from None
         finally:
             # Another thread may have logged in meanwhile: what did not change is not written.
             if caller.cookie != before:

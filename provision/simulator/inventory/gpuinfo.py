@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from provision.gpu.catalogue import CardModel
+from provision.simulator.inventory import limits
 from provision.simulator.inventory.cards import Card, device_groups, offered
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def vendor_groups(hosts: Iterable[Host]) -> list[Any]:
     """Return the vendor device groups on offer, each with the devices it is made of."""
     found: dict[str, tuple[str, int]] = {}
     for host in hosts:
+        if not limits.has(host.world.settings.api_version, limits.DEVICE_GROUPS_SINCE):
+            continue
         found.update(device_groups(host.cards))
     return [
         vim.vm.VendorDeviceGroupInfo(

@@ -13,6 +13,13 @@ MAX_MEMORY_MB = 24 * 2**20
 # The oldest hardware version that vSphere 7 and 8 still run (Broadcom KB 315655).
 OLDEST_HARDWARE = 4
 DYNAMIC_DIRECTPATH_HARDWARE = 17
+# Since which release: vGPUs on MIG instances (VMware, "What's new" of vSphere 7 Update 2),
+# `vgpuMode` and with it mixedSize (API reference 8.0 Update 3), vendor device groups (8.0).
+MIG_SINCE = (7, 0, 2)
+MIXED_SIZE_SINCE = (8, 0, 3)
+DEVICE_GROUPS_SINCE = (8, 0)
+# With this hardware version and vSphere 8.0 Update 2 a VM may have most PCI devices.
+_MOST_DEVICES_HARDWARE = 21
 
 # Hardware versions that came with releases (Broadcom KB 315655).
 _NEWEST = (((9, 0), 22), ((8, 0, 2), 21), ((8, 0), 20), ((7, 0, 2), 19), ((7, 0, 1), 18))
@@ -25,6 +32,11 @@ _DEVICES = (((8, 0, 2), 128), ((8, 0, 1), 64), ((8, 0), 32))
 
 def _release(api: str) -> tuple[int, ...]:
     return tuple(int(part) for part in api.split("."))
+
+
+def has(api: str, since: tuple[int, ...]) -> bool:
+    """Tell whether a release has what came with another one."""
+    return _release(api) >= since
 
 
 def newest_hardware(api: str) -> int:
@@ -57,7 +69,7 @@ def max_vgpus(api: str) -> int:
 def max_passthrough(api: str, hardware: int) -> int:
     """Return how many PCI passthrough devices a VM may have."""
     most = next((number for since, number in _DEVICES if _release(api) >= since), 16)
-    return most if hardware >= newest_hardware(api) or most < max(n for _, n in _DEVICES) else 64
+    return most if hardware >= _MOST_DEVICES_HARDWARE else min(most, 64)
 
 
 def checked_upgrade(current: int, version: str | None, newest: int) -> int:

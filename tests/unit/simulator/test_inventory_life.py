@@ -92,7 +92,8 @@ def test_a_card_is_assigned_at_power_on_and_free_again_at_power_off(admin: Admin
     admin.power_on(vm)
     assert gpu(vm).backing.assignedId == "0000:3b:00.0"
     (binding,) = host.config.assignableHardwareBinding
-    assert (binding.vm, binding.pciId, binding.deviceKey) == (vm, "0000:3b:00.0", 13000)
+    assert binding.vm == vm
+    assert "0000:3b:00.0" in binding.instanceId
     admin.wait(vm.PowerOffVM_Task())
     assert gpu(vm).backing.assignedId is None
     assert not host.config.assignableHardwareBinding

@@ -66,8 +66,7 @@ def grouped(gpu: dict[str, Any], members: list[Any]) -> Any:
 
 
 def held(admin: Administrator, vm: Any) -> set[str]:
-    bindings = admin.host("esx-01").config.assignableHardwareBinding
-    return {binding.pciId for binding in bindings if binding.vm == vm}
+    return {card.pciId for card in admin.host("esx-01").config.graphicsInfo if vm in card.vm}
 
 
 @pytest.mark.parametrize("case_file", CASES, ids=lambda path: path.stem)
