@@ -94,9 +94,13 @@ def _card(card: Card, model: CardModel, offered: Iterable[str], names: Names) ->
 
 
 def _vgpu_mode(card: Card) -> str | None:
+    """Return how a card is divided; before 8.0.3 no host tells, but its vGPUs do."""
     if card.mode is not CardMode.SHARED:
         return None
-    return "mig" if card.vgpu_mode is VgpuMode.MIG else card.vgpu_mode.value
+    held = (profiles.parse(use.profile) for use in card.uses if use.profile)
+    if card.vgpu_mode is VgpuMode.MIG or any(name is not None and name.mig for name in held):
+        return "mig"
+    return card.vgpu_mode.value
 
 
 def _board(model: CardModel, offered: Iterable[str]) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from pyVmomi import vim
 
 from provision.gpu.types import AssignmentPolicy, CardMode
-from provision.plan.snapshot import Card, Connection, Host
+from provision.plan.snapshot import Card, CardUse, Connection, Host
 from provision.vsphere.collector import Found
 from provision.vsphere.devices import VmConfig
 from provision.vsphere.record_hosts import card_entries
@@ -90,6 +90,14 @@ def test_cards_that_vdl_does_not_know_are_counted_and_left_out() -> None:
     entries, unknown = card_entries(found, _host(known, *old), Names(anonymous=False))
     assert [entry["model"] for entry in entries] == ["L4"]
     assert unknown == {"Tesla M60": 2}
+
+
+def test_a_card_with_vgpus_on_mig_instances_is_in_mig_mode_though_its_host_can_not_say_so() -> None:
+    uses = (CardUse("vm-1", "nvidia_h100-1-10c"),)
+    card = Card("0000:3b:00.0", 0x10DE, 0x2331, "NVIDIA H100", CardMode.SHARED, uses=uses)
+    found = Found(vim.HostSystem("host-1"), {})
+    (entry,), _ = card_entries(found, _host(card), Names(anonymous=False))
+    assert entry["vgpu_mode"] == "mig"
 
 
 @pytest.mark.parametrize(
