@@ -60,6 +60,7 @@ def _host(host: Host, largest: int, machines: int, reach: Reach) -> dict[str, An
         "id": host.id,
         "name": host.name,
         "state": [host.connection, host.in_maintenance, host.shared_direct, host.policy],
+        "release": [host.api_version, host.vgpu_manager],
         "size": [host.cpus, host.memory, min(room, machines), host.max_vgpus_per_vm],
         "reach": [reach.has_datastore(host), reach.has_network(host)],
         "cards": sorted(_card(card) for card in host.cards),

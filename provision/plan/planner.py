@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from provision.plan.affinity import misplaced, places, unknown_hosts
+from provision.plan.compatibility import compatibility
 from provision.plan.drift import Drift, drift, request_text
 from provision.plan.fingerprint import fingerprint
 from provision.plan.model import (
@@ -87,6 +88,7 @@ class _Planner:
             *unknown_hosts(self.machines, self.snapshot.hosts),
             *misplaced(self.standing, self.snapshot.hosts),
             *preflight(self.lab, self.snapshot, self._made(), self.needs),
+            *compatibility(self._made(), self.needs, outcome.placed, self.template, self.snapshot),
             *Advisor(problem, outcome, self.snapshot, self._settled()).findings(),
             *self._shrink(allow_shrink=allow_shrink),
             *self._restarts(),
@@ -126,8 +128,16 @@ class _Planner:
             requests=tuple(self._requests()),
             hosts=without(self.snapshot.hosts, leaving),
             configured=configured_memory(staying),
-            reach=Reach(self.datastore, self.network),
+            reach=Reach(self.datastore, self.network, self._hardware()),
         )
+
+    def _hardware(self) -> int:
+        """Return the hardware version that every host must run; 0 where one VM is there already.
+
+        A VM that exists runs on its host, whatever the template has become since.
+        """
+        new = all(draft.vm is None for draft in self.drafts)
+        return self.template.hardware if self.template and new else 0
 
     def _requests(self) -> Iterator[Request]:
         company: dict[str, list[Place]] = {}

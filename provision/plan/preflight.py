@@ -16,6 +16,8 @@ from provision.spec.units import Size
 # (vSphere 7.0 and 8.0, "Virtual Machine Hardware Versions").
 DYNAMIC_HARDWARE = 17
 GROUP_HARDWARE = 20
+# How guest ids of systems begin that are no Linux (vSphere API reference 8.0U3).
+OTHER_SYSTEMS = ("win", "darwin", "freebsd", "solaris", "netware", "unixware", "other64guest")
 
 
 def find_template(lab: Lab, snapshot: Snapshot) -> Template | None:
@@ -111,7 +113,7 @@ def _unfit(
         message = f"boots by {template.firmware}, but the cards of {listed(efi)} need EFI"
         fix = "install a template with EFI firmware: an installed guest can't be switched"
         yield _error("template-firmware", name, message, fix)
-    hardware = max((_hardware(m, needs.get(m.name)) for m in made), default=0)
+    hardware = max((hardware_needed(m, needs.get(m.name)) for m in made), default=0)
     if template.hardware < hardware:
         message = f"has hardware version {template.hardware}, its machines need {hardware}"
         fix = f"upgrade the template's compatibility to version {hardware} or later"
@@ -119,6 +121,10 @@ def _unfit(
     if not template.tools:
         message = "has no VMware Tools, so a guest would never tell its address"
         yield _error("template-tools", name, message, "install open-vm-tools in the template")
+    if not is_64_bit_linux(template.guest_id):
+        message = f"is declared as {template.guest_id or 'nothing'}, not as a 64-bit Linux"
+        fix = "set the template's guest OS to the Linux that is installed in it"
+        yield Finding(Severity.WARNING, "template-guest", name, message, fix)
     small = [m for m in made if m.disk < template.disk]
     if small:
         disk = Size(template.disk)
@@ -128,6 +134,14 @@ def _unfit(
         message = f"has {counted(len(template.gpus), 'GPU device')} that every clone would inherit"
         fix = "remove the GPU devices from the template"
         yield _error("template-gpu", name, message, fix)
+
+
+def is_64_bit_linux(guest_id: str) -> bool:
+    """Whether a `VirtualMachineGuestOsIdentifier` means a 64-bit Linux.
+
+    All of these end in `64Guest`, and so do those of other systems.
+    """
+    return guest_id.endswith("64Guest") and not guest_id.lower().startswith(OTHER_SYSTEMS)
 
 
 def _groups(machines: Sequence[Machine]) -> str:
@@ -148,7 +162,8 @@ def _boots_by_efi(need: Need | None, hosts: Sequence[Host]) -> bool:
     return need is not None
 
 
-def _hardware(machine: Machine, need: Need | None) -> int:
+def hardware_needed(machine: Machine, need: Need | None) -> int:
+    """Return the oldest hardware version that the machine's GPU mode works with; 0 for any."""
     if isinstance(machine.gpu, GroupRequest):
         return GROUP_HARDWARE
     return DYNAMIC_HARDWARE if isinstance(need, ModelNeed) else 0

@@ -16,6 +16,7 @@ from provision.plan.needs import GroupNeed, ModelNeed, PinnedNeed, VgpuNeed, mod
 from provision.plan.request import Request
 from provision.plan.shared import could_hold
 from provision.plan.snapshot import Card, Connection, Datastore, Host, Network
+from provision.plan.versions import newest_hardware
 from provision.spec.units import Size
 
 
@@ -29,10 +30,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a host must have a way to; None where there is no such object anyway."""
+    """What a host must have a way to; None where there is no such object anyway.
+
+    `hardware` is the hardware version that it must run; 0 for any.
+    """
 
     datastore: Datastore | None = None
     network: Network | None = None
+    hardware: int = 0
 
     def has_datastore(self, host: Host) -> bool:
         """Whether the host has a way to the datastore, told by id or by name."""
@@ -48,9 +53,11 @@ class Reach:
 # From the farthest from a fit to the nearest: a finding takes the code of the nearest host.
 NEARNESS = (
     "gpu-unknown",
+    "version-hardware",
     "network-missing",
     "datastore-missing",
     "cpu-capacity",
+    "vgpu-manager-missing",
     "graphics-mode",
     "gpu-in-use",
     "gpu-capacity",
@@ -73,6 +80,10 @@ def unusable(host: Host, reach: Reach) -> Refused | None:
         return Refused("datastore-missing", f"has no way to the datastore {reach.datastore.name}")
     if reach.network is not None and not reach.has_network(host):
         return Refused("network-missing", f"has no way to the network {reach.network.name}")
+    newest = newest_hardware(host.api_version)
+    if newest is not None and newest < reach.hardware:
+        text = f"runs hardware versions up to {newest}, the template has {reach.hardware}"
+        return Refused("version-hardware", text)
     return None
 
 
@@ -195,8 +206,8 @@ def _no_whole_card(state: HostState, cards: Sequence[Card], request: Request) ->
 
 
 def _no_vgpu(state: HostState, need: VgpuNeed) -> Refused:
-    if not state.host.shared_direct:
-        return Refused("graphics-mode", "is not in shared direct graphics mode")
+    if (unshared := _shares_nothing(state.host)) is not None:
+        return unshared
     loads = state.shared.loads_for(need)
     if not loads:
         return _not_shared([card for card in state.host.cards if could_hold(card, need)])
@@ -213,6 +224,16 @@ def _no_vgpu(state: HostState, need: VgpuNeed) -> Refused:
         modes = ", ".join(sorted({load.vgpu_mode.value for load in loads}))
         return Refused("graphics-mode", f"{where}: the profile does not go with {modes} mode")
     return Refused("gpu-capacity", f"{where}: full of {held}" if held else f"{where}: too few left")
+
+
+def _shares_nothing(host: Host) -> Refused | None:
+    """Return why a host gives no vGPUs, whatever its cards are set to."""
+    if not host.shared_direct:
+        return Refused("graphics-mode", "is not in shared direct graphics mode")
+    if not host.vgpu_manager:
+        text = "offers no vGPU profiles: NVIDIA's vGPU manager is missing or does not run"
+        return Refused("vgpu-manager-missing", text)
+    return None
 
 
 def _not_shared(cards: Sequence[Card]) -> Refused:

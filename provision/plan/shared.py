@@ -33,7 +33,7 @@ def could_hold(card: Card, need: VgpuNeed) -> bool:
 
 def offers(host: Host, need: VgpuNeed) -> bool:
     """Whether the host offers the profile, or the group, to a VM with that many of them."""
-    if not host.shared_direct:
+    if not (host.shared_direct and host.vgpu_manager):
         return False
     if need.group is not None:
         return any(group.name == need.group for group in host.device_groups)

@@ -102,7 +102,10 @@ class NumaNode:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One ESXi host of the cluster."""
+    """One ESXi host of the cluster.
+
+    `vgpu_manager` is False where cards are shared and still no vGPU profile is on offer.
+    """
 
     id: str
     name: str
@@ -122,6 +125,7 @@ class Host:
     datastores: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     numa_nodes: tuple[NumaNode, ...] = ()
+    vgpu_manager: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ Memory = Annotated[Size, _between(Size.gib(0.25), Size.gib(24 * 1024))]
 Disk = Annotated[Size, _between(Size.gib(1), Size.gib(62 * 1024))]
 Cpus = Annotated[int, Field(strict=True, ge=1, le=768)]
 GpuCount = Annotated[int, Field(strict=True, ge=1, le=16)]
+# What the newest release allows (Broadcom KB 309986); the plan knows what older ones do.
+CardCount = Annotated[int, Field(strict=True, ge=1, le=128)]
 BatchSize = Annotated[int, Field(strict=True, ge=1, le=65_536)]
 
 
@@ -107,7 +109,7 @@ class PassthroughRequest(Frozen):
     passthrough: CardText = Field(
         description="A card's model, such as A100, or one card, such as esx-02/0000:3b:00.0."
     )
-    count: GpuCount = Field(default=1, description="How many cards each machine gets.")
+    count: CardCount = Field(default=1, description="How many cards each machine gets.")
 
     @property
     def pinned(self) -> tuple[str, str] | None:

@@ -73,6 +73,7 @@ def host(
     """
     graphics = found.get("config.graphicsConfig")
     offered = found.get("config.sharedPassthruGpuTypes") or ()
+    cards = _cards(found, vgpus, held)
     return Host(
         id=found.id,
         name=found.get("name", found.id),
@@ -84,10 +85,23 @@ def host(
         api_version=found.get("config.product.apiVersion") or "",
         shared_direct=_shared_direct(graphics),
         policy=_policy(graphics),
-        cards=_cards(found, vgpus, held),
+        cards=cards,
         profiles=_profiles(offered, profiles),
         datastores=tuple(moid(ref) for ref in found.get("datastore", ())),
         networks=tuple(moid(ref) for ref in found.get("network", ())),
+        vgpu_manager=bool(offered) or not (_shared_direct(graphics) and _any_shared(cards)),
+    )
+
+
+def _any_shared(cards: Iterable[Card]) -> bool:
+    """Whether a card that vGPUs could come from is shared now."""
+    return any(
+        card.mode is CardMode.SHARED
+        and card.passthrough_active
+        and model is not None
+        and model.vgpu
+        for card in cards
+        for model in [catalogue().by_pci(card.vendor_id, card.device_id)]
     )
 
 

@@ -85,6 +85,8 @@ MATTERS: dict[str, Change] = {
     "a host tells its NUMA nodes": of_host(
         0, lambda host: replace(host, numa_nodes=(NumaNode(0, 32, 2**39),))
     ),
+    "a host is upgraded": of_host(0, lambda host: replace(host, api_version="9.0.0")),
+    "a host loses its vGPU manager": of_host(0, lambda host: replace(host, vgpu_manager=False)),
     "a host loses the datastore": of_host(0, lambda host: replace(host, datastores=())),
     "the template is changed": of_template(change_version="2"),
     "the template is renamed": of_template(name="old", path="/DC0/vm/old"),

@@ -58,7 +58,7 @@ def snapshot(tree: Tree, of: Lab) -> Snapshot:
     hosts = tuple(_host(name, host or {}, tree) for name, host in tree.get("hosts", {}).items())
     store = tree.get("datastore", {})
     return Snapshot(
-        vcenter=VCenterIdentity(VCENTER, "8.0.3.0", "vcsa"),
+        vcenter=VCenterIdentity(VCENTER, tree.get("api", "8.0.3.0"), "vcsa"),
         datacenter="DC0",
         cluster="gpu",
         datacenter_id="datacenter-1",
@@ -91,7 +91,7 @@ def host(name: str, cards: tuple[Card, ...] = (), **tree: Any) -> Host:
         cpus=tree.get("cpus", 64),
         memory=Size.parse(tree.get("memory", "1 TiB")),
         memory_reserved=Size.parse(tree.get("reserved", "0 MiB")),
-        api_version="8.0.3",
+        api_version=tree.get("api", "8.0.3"),
         shared_direct=tree.get("shared_direct", True),
         policy=AssignmentPolicy(tree.get("policy", "performance")),
         cards=cards,
@@ -100,6 +100,7 @@ def host(name: str, cards: tuple[Card, ...] = (), **tree: Any) -> Host:
         ),
         device_groups=tuple(DeviceGroupInfo(g) for g in tree.get("groups", ())),
         max_vgpus_per_vm=tree.get("max_vgpus", 4),
+        vgpu_manager=tree.get("vgpu_manager", True),
         datastores=tuple(tree.get("datastores", ["datastore-1"])),
         networks=tuple(tree.get("networks", ["net-VM Network"])),
         numa_nodes=tuple(
@@ -157,9 +158,10 @@ def _template(tree: Tree) -> Template:
         firmware=tree.get("firmware", "efi"),
         hardware=tree.get("hardware", 21),
         tools=tree.get("tools", True),
-        guest_id="ubuntu64Guest",
+        guest_id=tree.get("guest_id", "ubuntu64Guest"),
         disk=Size.parse(tree.get("disk", "20 GiB")),
         change_version=tree.get("version", "1"),
+        gpus=tuple(GpuDevice(13000, "vgpu", profile) for profile in tree.get("gpus", ())),
     )
 
 
