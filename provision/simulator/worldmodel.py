@@ -162,7 +162,7 @@ class Host(Frozen):
     """One ESXi host, or a range of equal ones.
 
     `rebind` is whether a changed passthrough setting needs no reboot; `reboots: false` is a
-    host that never comes back from one.
+    host that never comes back from one; without `vgpu_manager` it offers no vGPU profiles.
     """
 
     cpus: int = Field(default=64, ge=1, le=1024)
@@ -175,6 +175,7 @@ class Host(Frozen):
     maintenance: bool = False
     rebind: bool = False
     reboots: bool = True
+    vgpu_manager: bool = True
     datastores: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
 

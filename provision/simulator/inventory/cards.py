@@ -61,6 +61,7 @@ class Card:
     `enabled` is the passthrough setting, `active` the one since the last reboot. `graphics`
     and `vgpu_mode` are active, `next_graphics` and `next_vgpu_mode` are what the next reboot
     brings. `device` and `board` tell the form of a model that has several.
+    `managed` is whether NVIDIA's vGPU manager runs on the host.
     """
 
     address: str
@@ -75,6 +76,7 @@ class Card:
     label: str | None = None
     device: int | None = None
     board: str | None = None
+    managed: bool = True
     holds: list[Hold] = field(default_factory=list)
 
     @classmethod
@@ -110,7 +112,8 @@ class Card:
     @property
     def shareable(self) -> bool:
         """Whether vGPUs can be had from the card now."""
-        return self.model.vgpu and not self.active and self.graphics == SHARED_DIRECT
+        can_be = self.model.vgpu and self.managed
+        return can_be and not self.active and self.graphics == SHARED_DIRECT
 
     @property
     def passable(self) -> bool:

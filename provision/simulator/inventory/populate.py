@@ -91,6 +91,8 @@ class _Builder:
         host.rebind = spec.rebind
         host.reboots = spec.reboots
         host.cards = [_card(address, block, spec.graphics) for address, block in spec.card_blocks()]
+        for card in host.cards:
+            card.managed = spec.vgpu_manager
         names = self._stores if spec.datastores is None else spec.datastores
         host.datastores = [self._stores[store] for store in names]
         wired = self._networks if spec.networks is None else spec.networks
