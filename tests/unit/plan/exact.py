@@ -8,11 +8,11 @@ What is packed is measured in GiB of framebuffer: a machine with a large card co
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
-
-from ortools.sat.python import cp_model
 
 from provision.gpu.catalogue import CardModel, Profile, catalogue
 from provision.gpu.mig import arrange
@@ -23,6 +23,7 @@ from provision.plan.problem import Problem
 from provision.plan.request import Request
 from provision.plan.snapshot import Card, Host, Snapshot
 from provision.spec.model import Lab, Machine, PassthroughRequest, VgpuRequest
+from tests.unit.plan.crowded import crowded
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +79,38 @@ def exact(lab: Lab, snapshot: Snapshot, effort: float = 2.0) -> tuple[int, bool]
         snapshot: The world.
         effort: In the solver's deterministic seconds, which are the same on every machine; after
             them the best that it has found so far is returned.
+
+    It can't run in a process that has imported TensorFlow: the two bring native libraries that
+    crash each other. Hence the late import, and `exactly` for tests.
     """
+    from ortools.sat.python import cp_model  # noqa: PLC0415
+
     counts = Counter(map(kind_of, lab.resolve()))
     solver = cp_model.CpSolver()
     solver.parameters.max_deterministic_time = effort
     solver.parameters.num_workers = 1
-    status = solver.solve(_Model(counts, snapshot.hosts).model)
+    model = cp_model.CpModel()
+    _Model(model, counts, snapshot.hosts)
+    status = solver.solve(model)
     assert status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     return round(solver.objective_value), status == cp_model.OPTIMAL
+
+
+def exactly(seeds: Iterable[int]) -> list[tuple[int, bool]]:
+    """Return `exact` of the crowded world of each seed, worked out in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        return list(apart.map(_exact_of, seeds))
+
+
+def _exact_of(seed: int) -> tuple[int, bool]:
+    return exact(*crowded(seed))
 
 
 class _Model:
     """How many machines of each kind are on each host, and what its cards can give."""
 
-    def __init__(self, counts: Mapping[Kind, int], hosts: Sequence[Host]) -> None:
-        self.model = cp_model.CpModel()
+    def __init__(self, model: Any, counts: Mapping[Kind, int], hosts: Sequence[Host]) -> None:
+        self.model = model
         self.profiles = sorted({kind.profile for kind in counts if kind.profile}, key=str)
         on = [{kind: self._number(most) for kind, most in counts.items()} for _ in hosts]
         for host, here in zip(hosts, on, strict=True):
