@@ -5,7 +5,7 @@ PYTHON     ?= python3
 UV         := .tools/bin/uv
 RUN        := .venv/bin
 
-.PHONY: demo test contract lint format bench lock clean
+.PHONY: demo test contract faults lint format bench lock clean
 
 demo: .venv/ready
 	$(RUN)/vdl demo
@@ -15,7 +15,11 @@ test: .venv/ready lint
 
 # The simulated vCenter beside VMware's own tools; needs Go 1.25 or later.
 contract: .venv/ready
-	$(RUN)/pytest tests/contract/test_both.py tests/contract/test_govc.py
+	$(RUN)/pytest tests/contract/test_both.py tests/contract/test_govc.py tests/contract/test_govc_more.py
+
+# Every step at which vdl may be killed, every fault of a long run: what make test samples.
+faults: .venv/ready
+	$(RUN)/pytest -m sweep
 
 lint: .venv/ready
 	$(RUN)/ruff format --check .
