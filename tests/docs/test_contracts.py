@@ -20,7 +20,7 @@ from tests.e2e.site import PROFILE, WORLD, Site, settings
 from tests.e2e.test_report import make_run, write_gate
 
 PAGE = "exit-codes-and-json.md"
-PLANNER = Path(__file__).parents[2] / "provision" / "plan"
+PROVISION = Path(__file__).parents[2] / "provision"
 # `settings` and `hosts` have keys of their own for each machine and host.
 OPEN = {"settings", "hosts"}
 
@@ -94,7 +94,8 @@ def test_every_outcome_and_every_state_is_there() -> None:
 
 def test_every_code_of_a_finding_is_there() -> None:
     documented = tables(PAGE)["`vdl plan -o json`"].keys()
-    texts = [path.read_text(encoding="utf-8") for path in PLANNER.glob("*.py")]
+    sources = [*PROVISION.glob("plan/*.py"), PROVISION / "vsphere" / "checks.py"]
+    texts = [path.read_text(encoding="utf-8") for path in sources]
     assert [code for code in documented if not any(f'"{code}"' in text for text in texts)] == []
     hyphened = {word for text in texts for word in re.findall(r'"([a-z]+(?:-[a-z]+)+)"', text)}
     assert hyphened <= documented
