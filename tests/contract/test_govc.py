@@ -2,92 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from provision.simulator.server import Simulator
-from tests.conftest import MakeSimulator
-
-ROOT = Path(__file__).parents[2]
-SOURCE = Path(__file__).parent / "govc"
-BINARY = ROOT / ".tools" / "govc" / "govc"
-MMIO = ("-e", "pciPassthru.use64bitMMIO=TRUE", "-e", "pciPassthru.64bitMMIOSizeGB=256")
-WORLD = """
-DC0:
-  templates: {u24: {memory: 4 GiB}}
-  clusters:
-    gpu:
-      hosts:
-        esx-[01-02]: {memory: 512 GiB, cards: {count: 2, model: A100-80}}
-      vms:
-        old-job: {host: esx-01, memory: 8 GiB, power: on, gpu: {vgpu: grid_a100d-80c}}
-  datastores: {vsan: 20 TiB}
-"""
-
-Govc = Callable[..., str]
-
-
-@pytest.fixture(scope="session")
-def binary() -> Path:
-    assert shutil.which("go"), "the contract tests build govc: install Go and put it on the PATH"
-    BINARY.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["go", "build", "-o", BINARY, "."], cwd=SOURCE, check=True)  # noqa: S607 - Go as the PATH has it
-    return BINARY
-
-
-@pytest.fixture
-def world(simulator: MakeSimulator) -> Simulator:
-    return simulator(WORLD)
-
-
-@pytest.fixture
-def attempt(
-    binary: Path, world: Simulator, tmp_path: Path
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs govc and returns how it ended."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),  # govc keeps its sessions there
-        "GOVC_URL": world.door.url,
-        "GOVC_USERNAME": world.door.username,
-        "GOVC_PASSWORD": Path(world.door.password_file).read_text(encoding="utf-8"),
-        "GOVC_TLS_CA_CERTS": world.door.ca_file,
-    }
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [binary, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
-
-
-@pytest.fixture
-def govc(attempt: Callable[..., subprocess.CompletedProcess[str]]) -> Govc:
-    """Return a function that runs govc, which must succeed, and returns what it printed."""
-
-    def run(*arguments: str) -> str:
-        done = attempt(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-def as_json(govc: Govc, command: str, *arguments: str) -> Any:
-    return json.loads(govc(command, "-json", *arguments))
+from tests.contract.govccli import MMIO, Attempt, Govc, as_json
 
 
 def test_about(govc: Govc) -> None:
@@ -151,9 +66,7 @@ def test_a_vm_with_a_vgpu_lives_and_dies(govc: Govc) -> None:
     assert govc("find", "/DC0/vm", "-name", "mine") == ""
 
 
-def test_a_vgpu_that_does_not_fit_is_refused_with_the_reason(
-    govc: Govc, attempt: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_a_vgpu_that_does_not_fit_is_refused_with_the_reason(govc: Govc, attempt: Attempt) -> None:
     where = ("-host", "esx-01", "-pool", "gpu/Resources")
     for name in ("first", "second"):
         govc("vm.clone", "-vm", "u24", "-on=false", *where, name)

@@ -133,11 +133,16 @@ class SimTask(SimObject):
 
 
 class Tasks:
-    """All tasks of a world. The caller holds the world's lock."""
+    """All tasks of a world. The caller holds the world's lock.
+
+    Attributes:
+        observers: Told of each task that has ended.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._chains = itertools.count(1)
+        self.observers: list[Callable[[SimTask], None]] = []
         self._all: dict[str, SimTask] = {}
         self._by_target: dict[str, list[SimTask]] = {}
 
@@ -186,7 +191,9 @@ class Tasks:
         return task.ref
 
     def ended(self, task: SimTask) -> None:
-        """Let a task expire when its retention time is over."""
+        """Tell of a task that has ended; let it expire when its retention time is over."""
+        for tell in self.observers:
+            tell(task)
         self._world.service.task_manager.touch()
         self._world.later(self._world.settings.task_retention, lambda: self._expire(task))
 

@@ -57,7 +57,7 @@ class Inventory:
         content.searchIndex = SearchIndex(self)
         content.customFieldsManager = self.custom_fields
         content.authorizationManager = AuthorizationManager(world, "AuthorizationManager")
-        content.eventManager = EventManager(world, "EventManager")
+        content.eventManager = EventManager(self)
         content.vmProvisioningChecker = ProvisioningChecker(self)
         content.vmCompatibilityChecker = CompatibilityChecker(self)
         content.setting = OptionManager(world, "VpxSettings")
