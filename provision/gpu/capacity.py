@@ -34,6 +34,9 @@ class CardLoad:
     profiles: tuple[str, ...]
     model: str = ""
 
+    def __hash__(self) -> int:  # what differs nearly always; an enumeration's hash takes long
+        return hash((self.address, self.profiles))
+
     def with_profile(self, name: str) -> CardLoad:
         """Return the card as it is once it holds one more vGPU."""
         return replace(self, profiles=(*self.profiles, name))

@@ -70,6 +70,9 @@ class Profile:
     compute_slices: int = 0
     memory_slices: int = 0
 
+    def __hash__(self) -> int:  # placement looks profiles up a million times
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class CardModel:
@@ -99,6 +102,9 @@ class CardModel:
     profiles: tuple[Profile, ...]
     aliases: tuple[str, ...]
     sources: tuple[str, ...]
+
+    def __hash__(self) -> int:  # its profiles and sources would take long to hash
+        return hash(self.key)
 
     @property
     def boards(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from itertools import groupby
 
 from provision.plan.hoststate import HostState
 from provision.plan.needs import GroupNeed, ModelNeed, Need, PinnedNeed, VgpuNeed
-from provision.plan.problem import Board, Problem, asked_for, framebuffer_of
+from provision.plan.problem import Board, Problem, asked_for
 from provision.plan.request import Request
 from provision.plan.shared import offers
 
@@ -121,7 +121,7 @@ class _Placer:
     def _entry(self, state: HostState, request: Request) -> Entry:
         """Return a host's place in the heap: the lowest is the best for the next machine."""
         scores = score(state, request.need)
-        if self.strategy.match and framebuffer_of(request):
+        if self.strategy.match and request.framebuffer_mib:
             place = 2 - self.strategy.match
             scores = (*scores[:place], _mismatch(state, request), *scores[place:])
         return (*scores, state.rank)
@@ -129,14 +129,14 @@ class _Placer:
 
 def _mismatch(state: HostState, request: Request) -> float:
     """Return how far a host's memory per free framebuffer is from what the machine asks for."""
-    there = state.reservable / 2**20 / max(1, state.free_framebuffer())
-    asked = request.memory / 2**20 / framebuffer_of(request)
+    there = state.reservable / 2**20 / max(1, state.spare)
+    asked = request.memory / 2**20 / request.framebuffer_mib
     return abs(math.log(max(there, 1e-9) / asked))
 
 
 def _thrift(request: Request) -> tuple[float | str, ...]:
     """Return the sort key that puts machines with little memory per framebuffer first."""
-    return (request.memory / max(1, framebuffer_of(request)), *difficulty(request))
+    return (request.memory / max(1, request.framebuffer_mib), *difficulty(request))
 
 
 def difficulty(request: Request) -> tuple[float | str, ...]:

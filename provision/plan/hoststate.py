@@ -31,6 +31,7 @@ class HostState:
         rank: Its place among the hosts; breaks ties.
         reservable: Bytes of memory that can still be reserved.
         free: Bytes of memory that no powered-on VM is configured with.
+        spare: MiB of framebuffer that nothing holds, on cards that can be used now.
         shared: Its shared cards.
         taken: Addresses of passthrough cards that are in use or planned.
         groups: Device groups, of cards that are not known, that are in use or planned.
@@ -43,6 +44,7 @@ class HostState:
     rank: int
     reservable: int
     free: int
+    spare: int
     shared: SharedCards
     taken: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
@@ -63,12 +65,15 @@ class HostState:
         taken = frozenset(
             card.address for card in host.cards if any(not use.profile for use in card.uses)
         )
+        shared = SharedCards.of(host, steps)
+        whole = (card for card in host.cards if is_ready(card) and card.address not in taken)
         return cls(
             host=host,
             rank=rank,
             reservable=host.memory - host.memory_reserved,
             free=host.memory - max(configured, host.memory_reserved),
-            shared=SharedCards.of(host, steps),
+            spare=sum(map(framebuffer_mib, whole)) + sum(map(free_framebuffer, shared.now.loads)),
+            shared=shared,
             taken=taken,
         )
 
@@ -91,15 +96,6 @@ class HostState:
             setattr(self, each.name, getattr(trial, each.name))
         return True
 
-    def free_framebuffer(self) -> int:
-        """Return the MiB of framebuffer that no vGPU holds, on cards that can be used now."""
-        whole = sum(
-            framebuffer_mib(card)
-            for card in self.host.cards
-            if is_ready(card) and card.address not in self.taken
-        )
-        return whole + sum(map(free_framebuffer, self.shared.now.loads))
-
     def memory_allows(self, request: Request) -> bool:
         """Whether the machine's memory can be reserved."""
         return request.memory <= self.reservable
@@ -116,6 +112,7 @@ class HostState:
             return False
         self.reservable -= request.memory
         self.free -= request.memory
+        self.spare -= request.framebuffer_mib
         if request.together or request.spread:
             self.members |= {request.group}
         return True

@@ -16,6 +16,10 @@ from provision.plan.request import Request
 from provision.plan.search import search
 from provision.plan.snapshot import Host
 
+# How many looks at a host or a machine further strategies may cost; each costs some ten
+# microseconds, and the proposals in a finding cost as many again, some times over.
+MOST_LOOKS = 40_000
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -88,7 +92,9 @@ def _for_short_memory(problem: Problem, board: Board) -> Iterator[Board]:
     """Yield what other strategies find, where memory keeps machines from a host."""
     missing = [r.memory for r in problem.requests if r.machine not in board.homes]
     if any(state.reservable < max(missing) for state in board.usable):
-        for strategy in FOR_SHORT_MEMORY:
+        kinds = len({(r.need, r.memory, r.cpus) for r in problem.requests})
+        looks = kinds * len(problem.hosts) + len(problem.requests)
+        for strategy in FOR_SHORT_MEMORY[: MOST_LOOKS // looks]:
             yield greedy(problem, strategy)
 
 

@@ -36,6 +36,9 @@ class Shape:
     tie: str = ""
     beside: tuple[str, ...] = ()
 
+    def __hash__(self) -> int:  # enough to tell shapes apart
+        return hash((self.profile, self.count, self.tie))
+
 
 def has_profile(load: CardLoad, shape: Shape) -> bool:
     """Whether the profile is one of the card's, whatever it holds."""
@@ -49,6 +52,9 @@ class Deck:
 
     policy: AssignmentPolicy
     loads: tuple[CardLoad, ...]
+
+    def __hash__(self) -> int:  # one host has one policy, so it tells little
+        return hash(self.loads)
 
     def able(self, shape: Shape) -> list[int]:
         """Return the indices of the cards that have the profile, whatever they hold."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from provision.plan.hoststate import HostState
-from provision.plan.needs import ModelNeed, VgpuNeed
 from provision.plan.refusals import Reach, unusable
 from provision.plan.request import Request
 from provision.plan.snapshot import Host, Power, Vm
@@ -80,7 +79,7 @@ class Board:
     def packed(self) -> tuple[int, int]:
         """Return the MiB of framebuffer that the placed machines hold, and their number."""
         placed = [r for r in self.problem.requests if r.machine in self.homes]
-        return sum(framebuffer_of(request) for request in placed), len(placed)
+        return sum(request.framebuffer_mib for request in placed), len(placed)
 
 
 def asked_for(state: HostState, request: Request) -> bool:
@@ -88,13 +87,3 @@ def asked_for(state: HostState, request: Request) -> bool:
     if request.host not in (None, state.host.name):
         return False
     return not (request.spread and state.has_company(request))
-
-
-def framebuffer_of(request: Request) -> int:
-    """Return the MiB of framebuffer that a machine asks for, as far as its request tells."""
-    need = request.need
-    if isinstance(need, VgpuNeed):
-        return need.profile.framebuffer_mib * need.count
-    if isinstance(need, ModelNeed):
-        return need.model.framebuffer_gib * 1024 * need.count
-    return 0

@@ -23,7 +23,7 @@ from provision.spec.units import Size
 # How much work the trials of one plan may cost, in machines and hosts looked at. An answer
 # that comes in seconds is worth more than the tenth proposal.
 WORK = 20_000
-FEWEST_TRIALS, MOST_TRIALS = 6, 60
+FEWEST_TRIALS, MOST_TRIALS = 3, 60
 SHOWN = 3
 HOSTS_CHANGED = 4
 MORE_CARDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

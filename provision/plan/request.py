@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provision.plan.needs import Need, VgpuNeed
+from provision.plan.needs import ModelNeed, Need, VgpuNeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +52,13 @@ class Request:
         need = self.need
         single = isinstance(need, VgpuNeed) and need.count == 1 and need.group is None
         return self.together and single
+
+    @property
+    def framebuffer_mib(self) -> int:
+        """MiB of framebuffer that it asks for, as far as the request tells; else 0."""
+        need = self.need
+        if isinstance(need, VgpuNeed):
+            return need.profile.framebuffer_mib * need.count
+        if isinstance(need, ModelNeed):
+            return need.model.framebuffer_gib * 1024 * need.count
+        return 0
