@@ -7,7 +7,7 @@ addresses, users, and with `anonymous` no name and no UUID either.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,6 +115,11 @@ class _Recorder:
         self._notes: list[str] = []
         self._areas = {dc.id: _Area() for dc in self._of(vim.Datacenter)}
         self._machines = [Machine.of(vm) for vm in self._of(vim.VirtualMachine)]
+        self._roots = {moid(dc.get("vmFolder")) for dc in self._of(vim.Datacenter)}
+        self._running_on: dict[str | None, list[Machine]] = defaultdict(list)
+        for machine in self._machines:
+            if machine.on:
+                self._running_on[_host_of(machine.found)].append(machine)
         self._hosts: dict[str, Host] = {}
         self._kept: dict[str, set[str]] = {}
 
@@ -160,7 +165,7 @@ class _Recorder:
         area, parent = self._area(found), found.get("parent")
         if area is None or parent is None:
             return
-        on = [m for m in self._machines if m.on and _host_of(m.found) == found.id]
+        on = self._running_on[found.id]
         host = host_reader.host(
             found,
             reserved=0,
@@ -254,8 +259,7 @@ class _Recorder:
     def _folder(self, vm: Found) -> str | None:
         names: list[str] = []
         at = vm
-        roots = {moid(dc.get("vmFolder")) for dc in self._of(vim.Datacenter)}
-        while (parent := at.get("parent")) is not None and moid(parent) not in roots:
+        while (parent := at.get("parent")) is not None and moid(parent) not in self._roots:
             at = self._all[moid(parent)]
             names.append(self._name("folder", at, moid(at.get("parent"))))
         return "/".join(reversed(names)) or None
