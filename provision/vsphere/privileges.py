@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from pyVmomi import vmodl
 
-from provision.vsphere.collector import moid
-from provision.vsphere.session import Session
+from provision.vsphere.collector import ATTEMPTS, moid
+from provision.vsphere.session import Session, VCenterAway
 
 # These come with any role, and without them there is nothing to ask.
 _IMPLIED = "System."
@@ -78,10 +78,9 @@ def missing(session: Session, places: Mapping[str, Any]) -> tuple[str, ...]:
     wanted = sorted({name for names in needed.values() for name in names})
     if not wanted:
         return ()
-    manager = session.content.authorizationManager
     entities = list({moid(place): place for place in places.values()}.values())
     try:
-        answers = manager.HasPrivilegeOnEntities(entities, session.key, wanted)
+        answers = _answers(session, entities, wanted)
     except vmodl.fault.NotSupported:
         return ()  # An aggregate or a simulator without authorisation: the calls will tell.
     held = {
@@ -95,4 +94,26 @@ def missing(session: Session, places: Mapping[str, Any]) -> tuple[str, ...]:
         for kind, place in places.items()
         for name in needed[kind]
         if (moid(place), name) not in held
+    )
+
+
+def _answers(session: Session, entities: list[Any], wanted: list[str]) -> Any:
+    """Ask what the session's user holds.
+
+    The call names the session in its arguments. Where the session was replaced meanwhile, the
+    answer is about one that has ended, and which holds nothing.
+
+    Raises:
+        VCenterAway: No session lasted for as long as one call.
+    """
+    manager = session.content.authorizationManager
+    for _ in range(ATTEMPTS):
+        key = session.key
+        answers = manager.HasPrivilegeOnEntities(entities, key, wanted)
+        if session.key == key:
+            return answers
+    raise VCenterAway(
+        "vCenter ends each session at once",
+        subject=session.settings.server,
+        fix="check vCenter, then run the same command again",
     )

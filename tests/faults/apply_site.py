@@ -21,6 +21,7 @@ from provision.deadline import Deadline
 from provision.plan.model import Plan
 from provision.plan.planner import plan as make_plan
 from provision.plan.snapshot import Snapshot
+from provision.simulator.engine.clock import Clock
 from provision.simulator.engine.tasks import SimTask
 from provision.simulator.server import Simulator
 from provision.spec.model import Lab
@@ -147,9 +148,9 @@ class Site:
 
 
 @contextmanager
-def open_site(folder: Path, world: str = WORLD) -> Iterator[Site]:
+def open_site(folder: Path, world: str = WORLD, clock: Clock | None = None) -> Iterator[Site]:
     """Serve a world until the block ends."""
-    with Simulator.from_text(world, folder=folder / "vcenter") as simulator:
+    with Simulator.from_text(world, folder=folder / "vcenter", clock=clock) as simulator:
         door = simulator.serve("127.0.0.1:0")
         password = Path(door.password_file).read_text(encoding="utf-8").strip()
         yield Site(

@@ -34,6 +34,13 @@ def test_fault_02_a_session_ended_in_mid_apply_costs_one_login_and_no_duplicate(
     assert_converged(lab, site.snapshot(lab))
 
 
+def test_fault_02_a_session_ended_when_privileges_are_asked_for_lacks_none(site: Site) -> None:
+    """The call names the session that it asks about, which is not the one that asks again."""
+    site.break_(on="HasPrivilegeOnEntities", nth=1, terminate="sessions")
+    assert site.snapshot(make_lab(cpu={"count": 1})).privileges_missing == ()
+    assert site.sent("HasPrivilegeOnEntities") == 3  # refused, answered for the old one, answered
+
+
 def test_fault_06_a_clone_whose_answer_is_lost_is_adopted(site: Site) -> None:
     lab = make_lab(gpu=gpus(2))
     site.break_(on="CloneVM_Task", nth=1, lose="response")
