@@ -9,11 +9,25 @@ from typing import Any
 
 import yaml
 
-from tests.contract import cases_collector, cases_inventory, cases_machines, cases_sessions
+from tests.contract import (
+    cases_clones,
+    cases_collector,
+    cases_devices,
+    cases_inventory,
+    cases_power,
+    cases_sessions,
+)
 from tests.contract.site import Site
 
 ANSWERS = Path(__file__).parents[1] / "data" / "contract"
-MODULES = (cases_sessions, cases_collector, cases_inventory, cases_machines)
+MODULES = (
+    cases_sessions,
+    cases_collector,
+    cases_inventory,
+    cases_clones,
+    cases_devices,
+    cases_power,
+)
 
 
 def _cases(module: ModuleType) -> dict[str, Callable[[Site], Any]]:
