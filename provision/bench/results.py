@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -150,17 +150,23 @@ def read_results(folder: Path) -> tuple[Result, ...]:
 
 
 def newest_run(results: Path, lab: str | None = None) -> Path:
-    """Return the folder of the newest finished run, of one lab or of any.
+    """Return the folder of the newest run that measured something, of one lab or of any.
 
     Raises:
         UsageError: There is none.
     """
-    runs = sorted(results.glob(f"{lab or '*'}/*/{RUN_FILE}"), key=lambda p: p.parent.name)
+    folders = (path.parent for path in results.glob(f"{lab or '*'}/*/{RUN_FILE}"))
+    runs = sorted((f for f in folders if any(_documents(f))), key=lambda folder: folder.name)
     if not runs:
         raise UsageError(
             "there are no results yet", subject=str(results), fix="run `vdl bench` first"
         )
-    return runs[-1].parent
+    return runs[-1]
+
+
+def _documents(run: Path) -> Iterator[Path]:
+    """Return the payload's documents in a run's folder."""
+    return (path for path in run.glob("*/*.json") if path.name != GATE_FILE)
 
 
 def _result(machine: MachineFacts, run_id: str, path: Path, gate: tuple[str, ...]) -> Result:

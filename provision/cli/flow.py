@@ -13,13 +13,13 @@ import click
 
 from provision.apply.interrupt import StopRequest, stop_on_signals
 from provision.apply.journal import Journal
-from provision.apply.result import Result
+from provision.apply.result import MachineResult, Outcome, Result
 from provision.apply.runner import OnEvent, Options, apply
 from provision.cli.output import say, show_on_stderr
 from provision.cli.progress import progress
 from provision.cli.results import failures
 from provision.errors import PlanBlocked, StalePlan, UsageError
-from provision.plan.model import Plan
+from provision.plan.model import Action, Plan
 from provision.plan.planner import plan as make_plan
 from provision.plan.render_text import render_text
 from provision.plan.snapshot import Snapshot
@@ -73,7 +73,7 @@ def provision(
     _check(plan, consent)
     if not plan.pending:
         say("nothing to do: every machine is as the lab file wants it")
-        return Result(lab.lab, ())
+        return Result(lab.lab, tuple(_as_it_is(action) for action in plan.actions))
     if not consent.yes:
         ask("Carry this plan out?")
     with (
@@ -104,6 +104,13 @@ def journal(path: Path | None, lab: str) -> Iterator[OnEvent]:
         yield log.write
     if log.error is not None:
         say(f"the log file {path} is incomplete: {log.error}")
+
+
+def _as_it_is(action: Action) -> MachineResult:
+    vm_id = action.vm.id if action.vm else None
+    return MachineResult(
+        action.machine, action.kind, Outcome.UNCHANGED, vm_id=vm_id, host=action.host
+    )
 
 
 def _check(plan: Plan, consent: Consent) -> None:

@@ -71,7 +71,8 @@ def show(what: RenderableType) -> None:
 def _rendered(what: RenderableType, stream: TextIO) -> str:
     """Return the text for a stream; rich itself ends the process where nobody reads it."""
     buffer = io.StringIO()
-    width = None if stream.isatty() else 120
+    # What a program reads is not folded.
+    width = None if stream.isatty() else 1000
     console = Console(file=buffer, force_terminal=stream.isatty(), width=width)
     console.print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str | Text))
     return buffer.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,7 +249,7 @@ def _settings(spec: WorldSpec) -> Settings:
     }
     return Settings(
         api_version=spec.vcenter.api,
-        instance_uuid=str(spec.vcenter.instance_uuid),
+        instance_uuid=str(spec.vcenter.instance_uuid or uuid.uuid4()),
         users=users,
         session_idle=spec.vcenter.session_timeout,
         task_retention=spec.vcenter.task_retention,

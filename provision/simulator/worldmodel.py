@@ -125,10 +125,14 @@ class User(Frozen):
 
 
 class VCenter(Frozen):
-    """The vCenter itself. Times are seconds; a session ends after `session_timeout` idle."""
+    """The vCenter itself. Times are seconds; a session ends after `session_timeout` idle.
+
+    Without `instance_uuid`, each start is another vCenter: its VMs are other machines, with
+    other host keys, than those of the start before.
+    """
 
     api: Annotated[str, AfterValidator(_api)] = "8.0.3.0"
-    instance_uuid: UUID = UUID("0b5a2f6e-5d0c-4c1e-9d3a-76646c000001")
+    instance_uuid: UUID | None = None
     users: dict[str, Annotated[User, BeforeValidator(_user)]] = Field(
         default_factory=lambda: {
             "administrator@vsphere.local": User.model_validate({"password": "simulated"})

@@ -103,4 +103,6 @@ def test_a_run_in_which_nothing_was_measured_is_no_success(alone: Site) -> None:
     folder = new_run_folder(alone.folder / "results", "vroom", NOW)
     write_run(folder, Run("vroom", folder.name, NOW.isoformat(), NOW.isoformat(), {}))
     for output in ("text", "json"):
-        alone.vdl("report", "-o", output).refused(2, "nothing was measured", "vdl bench")
+        alone.vdl("report", "-o", output).refused(2, "there are no results yet", "vdl bench")
+        named = alone.vdl("report", str(folder), "-o", output)
+        named.refused(2, "nothing was measured", "vdl bench")

@@ -55,9 +55,11 @@ def test_two_runs_in_one_second_get_folders_of_their_own(tmp_path: Path) -> None
     assert first != second
 
 
-def test_the_newest_run_is_the_one_that_was_started_last(tmp_path: Path) -> None:
+def test_the_newest_run_is_the_last_one_that_measured_something(tmp_path: Path) -> None:
     make_run(tmp_path, {"a": "none"})
     newest = make_run(tmp_path, {"a": "none"})
+    write_document(newest / "a" / "mnist.json", document())
+    make_run(tmp_path, {"a": "none"})  # measured nothing
     assert newest_run(tmp_path) == newest
     with pytest.raises(UsageError, match="vdl bench"):
         newest_run(tmp_path, "other")
