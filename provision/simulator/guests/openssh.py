@@ -20,7 +20,8 @@ from pathlib import Path
 from provision.simulator.guests.identity import Identity
 
 SSHD_PLACES = "/usr/sbin:/usr/local/sbin:/sbin:/usr/lib/ssh"
-START_SECONDS = 10.0
+START_SECONDS = 30.0  # on a machine that is busy with training
+STOP_SECONDS = 10.0
 
 CONFIG = """\
 ListenAddress {address}
@@ -100,24 +101,33 @@ class OpenSshServer:
         )
         command = [*_unshare(), "sh", "-c", BOOT, "boot"]
         command += [str(passwd), identity.hostname, str(sshd_path()), str(config)]
+        self._place = (address, port)
         self._log = folder / "sshd.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self._wait_until_listening(address, port)
+        self._wait_until_listening()
 
-    def _wait_until_listening(self, address: str, port: int) -> None:
+    def _wait_until_listening(self) -> None:
         end = time.monotonic() + START_SECONDS
         while self._process.poll() is None and time.monotonic() < end:
-            with socket.socket() as probe:
-                if probe.connect_ex((address, port)) == 0:
-                    return
+            if self._listens():
+                return
             time.sleep(0.02)
         self.stop()
         raise OSError(f"sshd did not start: {self._log.read_text(errors='replace').strip()}")
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(self._place) == 0
 
     def stop(self) -> None:
         """End sshd and everything that was started through it."""
         self._process.kill()
         self._process.wait()
+        # The kernel ends the namespace's processes a moment after the one that made it; until
+        # then the address is taken.
+        end = time.monotonic() + STOP_SECONDS
+        while self._listens() and time.monotonic() < end:
+            time.sleep(0.02)

@@ -51,7 +51,7 @@ class Client:
         options += ["-o", f"UserKnownHostsFile={self.known_hosts}", "-i", str(self.key)]
         return subprocess.run(
             [self.ssh, *options, "-p", port, f"{user}@{address}", command],
-            input=stdin, capture_output=True, text=True, timeout=30, check=False,
+            input=stdin, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def guests(tmp_path: Path) -> Iterator[SshGuests]:
 def boot(guests: SshGuests, client: Client, moid: str) -> GuestReport:
     ready: queue.Queue[GuestReport] = queue.Queue()
     guests.start(moid, f"name-of-{moid}", guestinfo(client.public_key), ready.put)
-    return ready.get(timeout=20)
+    return ready.get(timeout=60)
 
 
 def servers() -> list[str]:
@@ -149,4 +149,4 @@ def test_a_stopped_guest_ends_what_was_started_in_it(guests: SshGuests, client: 
 def test_a_guest_without_user_data_boots_but_has_no_host_keys(guests: SshGuests) -> None:
     ready: queue.Queue[GuestReport] = queue.Queue()
     guests.start("vm-1", "plain", {"guestinfo.userdata": "%%%"}, ready.put)
-    assert ready.get(timeout=20).guestinfo == {}
+    assert ready.get(timeout=60).guestinfo == {}
