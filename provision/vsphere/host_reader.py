@@ -13,6 +13,7 @@ from provision.plan.snapshot import (
     CardUse,
     Connection,
     Host,
+    NumaNode,
     VgpuProfileInfo,
 )
 from provision.vsphere.collector import Found, moid
@@ -90,6 +91,7 @@ def host(
         datastores=tuple(moid(ref) for ref in found.get("datastore", ())),
         networks=tuple(moid(ref) for ref in found.get("network", ())),
         vgpu_manager=bool(offered) or not (_shared_direct(graphics) and _any_shared(cards)),
+        numa_nodes=_numa_rooms(found.get("hardware.numaInfo")),
     )
 
 
@@ -202,6 +204,14 @@ def _framebuffer(device: Any, graphics: Any) -> int:
         return int(graphics.memorySizeInKB) * 1024
     model = catalogue().by_pci(device.vendorId, device.deviceId)
     return model.framebuffer_gib * GIB if model else 0
+
+
+def _numa_rooms(info: Any) -> tuple[NumaNode, ...]:
+    """Return what belongs to each NUMA node; nothing where the host is one node."""
+    nodes = () if info is None else info.numaNode or ()
+    return tuple(
+        NumaNode(node.typeId, len(node.cpuID), node.memorySize) for node in nodes if len(nodes) > 1
+    )
 
 
 def _numa_nodes(info: Any) -> dict[str, int]:

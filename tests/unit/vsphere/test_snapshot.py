@@ -55,6 +55,10 @@ def test_a_host_is_read_with_what_placement_needs(snapshot: Snapshot) -> None:
     assert first.memory_reserved == 64 * GIB
     assert first.shared_direct
     assert first.policy is AssignmentPolicy.CONSOLIDATION
+    assert [(n.id, n.cpus, n.memory) for n in first.numa_nodes] == [
+        (0, first.cpus // 2, 2**39),
+        (1, first.cpus // 2, 2**39),
+    ]
     assert first.datastores == tuple(d.id for d in snapshot.datastores)
     assert first.networks == tuple(n.id for n in snapshot.networks)
     offered = {profile.name: profile for profile in first.profiles}
