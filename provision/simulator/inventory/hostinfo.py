@@ -94,14 +94,14 @@ def cpu_info(host: Host) -> Any:
 def numa_info(host: Host) -> Any:
     """Return a NUMA node for each socket, with the PCI devices nearest to it."""
     nodes = max(host.sockets, 1 + max((card.numa for card in host.cards), default=0))
-    size, cores = host.memory // nodes, host.cpus // nodes
+    size, threads = host.memory // nodes, 2 * host.cpus // nodes
     return vim.host.NumaInfo(
         type="NUMA",
         numNodes=nodes,
         numaNode=[
             vim.host.NumaNode(
                 typeId=n,
-                cpuID=[short(i) for i in range(n * cores, (n + 1) * cores)],
+                cpuID=[short(i) for i in range(n * threads, (n + 1) * threads)],
                 memorySize=size,
                 memoryRangeBegin=n * size,
                 memoryRangeLength=size,
