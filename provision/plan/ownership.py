@@ -105,6 +105,11 @@ class _Index:
         ]
         if not others:
             return None
+        if not any(vm.instance_uuid for vm in others):
+            # vCenter shows a VM by its name as soon as a task begins to make it, and tells
+            # nothing else of it until the task has ended.
+            message = f"{_paths(others)} is being made right now, perhaps by an earlier run"
+            return _error("name-taken", name, message, _BEING_MADE)
         message = f"the name belongs to {_paths(others)}, which is not this lab's"
         return _error("name-taken", name, message, _STRANGER)
 
@@ -114,6 +119,7 @@ _COPY = (
     "it was copied or restored: remove its vdl.* configuration parameters, or delete it; "
     "vdl leaves it alone"
 )
+_BEING_MADE = "wait until that task has ended, then run the same command again"
 _STRANGER = (
     "rename that VM or give the lab another name; vdl never touches a VM that it did not make"
 )
