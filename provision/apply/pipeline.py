@@ -108,6 +108,11 @@ def _changes(action: Action, vm: Vm) -> bool:
     return _drifted(action, vm) or _unfinished(action, vm)
 
 
+def _in_place(action: Action, vm: Vm) -> bool:
+    """Whether the VM is changed while it runs."""
+    return not action.restart and vm.power is Power.ON
+
+
 _UPDATE_NEEDS: Mapping[Step, Callable[[Action, Vm], bool]] = {
     Step.SHUT_DOWN: lambda action, vm: vm.power is not Power.OFF and _changes(action, vm),
     Step.PREPARE_HARDWARE: _changes,
@@ -122,6 +127,8 @@ def steps_of(action: Action) -> tuple[Step, ...]:
     """Return the steps that the machine still needs, read off its VM as the plan saw it."""
     steps, vm = PIPELINES[action.kind], action.vm
     if action.kind is ActionKind.UPDATE and vm is not None:
+        if _in_place(action, vm):
+            return (Step.RECONFIGURE, Step.GUEST)
         return tuple(step for step in steps if _UPDATE_NEEDS[step](action, vm))
     return steps
 

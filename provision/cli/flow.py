@@ -37,6 +37,7 @@ class Consent:
 
     yes: bool = False
     allow_shrink: bool = False
+    allow_restart: bool = False
     fingerprint: str | None = None
     checks: bool = True
 
@@ -64,7 +65,10 @@ def provision(
     """
 
     def replan(of: Lab, world: Snapshot) -> Plan:
-        return make_plan(of, world, allow_shrink=consent.allow_shrink)
+        return make_plan(
+            of, world,
+            allow_shrink=consent.allow_shrink, allow_restart=consent.allow_restart,
+        )  # fmt: skip
 
     plan = replan(lab, port.snapshot(lab))
     if consent.checks:

@@ -21,6 +21,11 @@ output_option = click.option(
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
+allow_restart_option = click.option(
+    "--allow-restart", is_flag=True,
+    help="Agree to power running machines off for a change, and to make machines again.",
+)  # fmt: skip
+
 checks_option = click.option(
     "--vcenter-checks/--no-vcenter-checks", "checks", default=True, show_default=True,
     help="Let vCenter's own checks judge new machines.",

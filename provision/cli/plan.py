@@ -10,6 +10,7 @@ from provision.cli.connect import vcenter_of
 from provision.cli.errors import ExitCode
 from provision.cli.options import (
     VCenterOptions,
+    allow_restart_option,
     checks_option,
     lab_argument,
     output_option,
@@ -26,17 +27,19 @@ from provision.spec.reader import load_lab
 @lab_argument
 @click.option("--check", is_flag=True, help="Exit with 10 where changes are pending.")
 @click.option("--allow-shrink", is_flag=True, help="Agree to delete machines that left the file.")
+@allow_restart_option
 @click.option("--verbose", is_flag=True, help="Show every machine, however many there are.")
 @checks_option
 @output_option
 @vcenter_options
 @click.pass_context
-def command(
+def command(  # noqa: PLR0913 - one argument per option
     context: click.Context,
     *,
     lab_file: Path,
     check: bool,
     allow_shrink: bool,
+    allow_restart: bool,
     verbose: bool,
     checks: bool,
     output: str,
@@ -45,7 +48,10 @@ def command(
     """Show what `vdl provision` would do, and why. Changes nothing."""
     lab = load_lab(lab_file)
     with vcenter_of(lab, vcenter) as connection:
-        plan = make_plan(lab, connection.snapshot(lab), allow_shrink=allow_shrink)
+        plan = make_plan(
+            lab, connection.snapshot(lab),
+            allow_shrink=allow_shrink, allow_restart=allow_restart,
+        )  # fmt: skip
         if checks:
             plan = connection.checked(plan)
     if output == "json":

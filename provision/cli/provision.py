@@ -11,6 +11,7 @@ from provision.cli.connect import vcenter_of
 from provision.cli.flow import Consent, provision
 from provision.cli.options import (
     VCenterOptions,
+    allow_restart_option,
     checks_option,
     lab_argument,
     log_file_option,
@@ -35,6 +36,7 @@ from provision.spec.reader import load_lab
     help="JSON of `vdl plan -o json`: go on only if the world is still as it was then.",
 )
 @click.option("--allow-shrink", is_flag=True, help="Agree to delete machines that left the file.")
+@allow_restart_option
 @click.option("--keep-failed", is_flag=True, help="Leave what a failed create made, for a look.")
 @checks_option
 @parallel_option
@@ -47,6 +49,7 @@ def command(  # noqa: PLR0913 - one argument per option
     yes: bool,
     plan_file: Path | None,
     allow_shrink: bool,
+    allow_restart: bool,
     keep_failed: bool,
     checks: bool,
     parallel: int,
@@ -59,7 +62,13 @@ def command(  # noqa: PLR0913 - one argument per option
     Safe to repeat, and to interrupt: what is done is found again by its owner stamp.
     """  # fmt: skip
     lab = load_lab(lab_file)
-    consent = Consent(yes, allow_shrink, _fingerprint(plan_file) if plan_file else None, checks)
+    consent = Consent(
+        yes,
+        allow_shrink=allow_shrink,
+        allow_restart=allow_restart,
+        fingerprint=_fingerprint(plan_file) if plan_file else None,
+        checks=checks,
+    )
     with vcenter_of(lab, vcenter) as connection:
         result = provision(
             lab, connection, consent,

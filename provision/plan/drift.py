@@ -22,6 +22,9 @@ _PCI_IDS = re.compile(
 # Read from the VM itself; everything else that a spec has can only be known from the stamp.
 _SEEN_ON_THE_VM = frozenset({"lab", "group", "index", "cpus", "memory", "gpu"}) | AFFINITY
 
+# What vSphere changes in a running VM: a disk may grow (VMware KB 1004047), and a stamp is text.
+WHILE_IT_RUNS = frozenset({"disk", "spec"})
+
 LONGEST_VALUE = 48
 
 
@@ -40,6 +43,12 @@ class Drift:
     remade: tuple[str, ...] = ()
     unfinished: tuple[str, ...] = ()
     gpus_missing: bool = False
+
+    @property
+    def while_it_runs(self) -> bool:
+        """Whether the VM is running and can be brought to its spec without a power cycle."""
+        paths = {change.path for change in self.changes}
+        return not self.unfinished and not self.remade and paths <= WHILE_IT_RUNS
 
 
 def drift(machine: Machine, vm: Vm, need: Need | None) -> Drift:

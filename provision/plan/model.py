@@ -58,7 +58,7 @@ class Action:
     `vm` is the machine as it is now (None for `create`). `spec` is the machine as it shall be
     (None for `destroy`). `host_id`, `template_id`, ... are the managed objects to use.
     `settings` are the derived VM settings, as `extraConfig` and hardware keys, in the words
-    that the plan shows.
+    that the plan shows. `restart` is False where a running VM is changed while it runs.
     """
 
     kind: ActionKind
@@ -72,6 +72,7 @@ class Action:
     cards: tuple[CardChoice, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    restart: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,18 @@ class _Draft:
     vm: Vm | None = None
     changes: tuple[Change, ...] = ()
     movable: bool = True
+    restart: bool = True
+    has_run: bool = False
+
+    @property
+    def stays(self) -> bool:
+        """Whether the machine keeps its host and its cards, changed or not."""
+        return self.kind is ActionKind.NONE or not self.restart
 
 
-def plan(lab: Lab, snapshot: Snapshot, *, allow_shrink: bool = False) -> Plan:
+def plan(
+    lab: Lab, snapshot: Snapshot, *, allow_shrink: bool = False, allow_restart: bool = False
+) -> Plan:
     """Return what must be done to make the world what the lab file says.
 
     Args:
@@ -62,8 +71,10 @@ def plan(lab: Lab, snapshot: Snapshot, *, allow_shrink: bool = False) -> Plan:
         snapshot: The world.
         allow_shrink: Whether the user has confirmed that machines which the file no longer has
             are to be deleted; otherwise they block the plan.
+        allow_restart: Whether the user has confirmed that running machines may be powered off for
+            a change, and machines made again; otherwise they block the plan.
     """
-    return _Planner(lab, snapshot).plan(allow_shrink=allow_shrink)
+    return _Planner(lab, snapshot).plan(allow_shrink=allow_shrink, allow_restart=allow_restart)
 
 
 class _Planner:
@@ -73,13 +84,13 @@ class _Planner:
         self.owned: Ownership = ownership(lab, self.machines, snapshot)
         self.needs, self.unknown = _resolve_all(self.machines, snapshot)
         self.drafts = tuple(self._draft(machine) for machine in self.machines)
-        staying = [d.machine for d in self.drafts if d.kind is ActionKind.NONE and d.vm]
+        staying = [d.machine for d in self.drafts if d.stays and d.vm]
         self.standing = places(staying, self.owned.vms, snapshot.hosts)
         self.template = find_template(lab, snapshot)
         self.datastore = find_datastore(lab, snapshot)
         self.network = find_network(lab, snapshot)
 
-    def plan(self, *, allow_shrink: bool) -> Plan:
+    def plan(self, *, allow_shrink: bool, allow_restart: bool) -> Plan:
         problem = self._problem()
         outcome = place(problem)
         findings = [
@@ -91,7 +102,7 @@ class _Planner:
             *compatibility(self._made(), self.needs, outcome.placed, self.template, self.snapshot),
             *Advisor(problem, outcome, self.snapshot, self._settled()).findings(),
             *self._shrink(allow_shrink=allow_shrink),
-            *self._restarts(),
+            *self._restarts(Severity.WARNING if allow_restart else Severity.ERROR),
             *hosts_in_trouble(self.snapshot.hosts, self._hosts_in_use()),
             *self._questions(),
         ]
@@ -115,12 +126,16 @@ class _Planner:
         if not found.changes and not found.unfinished:
             return _Draft(machine, ActionKind.NONE, "as the lab file says", need, vm)
         kind = ActionKind.REPLACE if found.remade else ActionKind.UPDATE
-        movable = kind is ActionKind.REPLACE or found.gpus_missing
-        return _Draft(machine, kind, _reason(found), need, vm, found.changes, movable)
+        return _Draft(
+            machine, kind, _reason(found), need, vm, found.changes,
+            movable=kind is ActionKind.REPLACE or found.gpus_missing,
+            restart=not found.while_it_runs,
+            has_run=not found.gpus_missing,
+        )  # fmt: skip
 
     def _problem(self) -> Problem:
         """Return what placement must solve: every machine that will be powered on."""
-        leaving = [d.vm for d in self.drafts if d.vm and d.kind in CHANGING]
+        leaving = [d.vm for d in self.drafts if d.vm and d.kind in CHANGING and not d.stays]
         leaving += self.owned.surplus
         gone = {vm.id for vm in leaving}
         staying = (vm for vm in self.snapshot.vms if vm.id not in gone)
@@ -147,7 +162,7 @@ class _Planner:
         for draft in self.drafts:
             machine = draft.machine
             known = machine.gpu is None or draft.need is not None
-            if draft.kind is ActionKind.NONE or not known:
+            if draft.stays or not known:
                 continue
             if machine.host is None or machine.host in names:
                 yield _request(draft, tuple(company.get(machine.group, ())))
@@ -155,9 +170,7 @@ class _Planner:
     def _settled(self) -> tuple[Request, ...]:
         """Return the running machines that stay as they are, as if they were placed anew."""
         return tuple(
-            _request(draft)
-            for draft in self.drafts
-            if draft.kind is ActionKind.NONE and draft.vm and draft.need
+            _request(draft) for draft in self.drafts if draft.stays and draft.vm and draft.need
         )
 
     def _made(self) -> tuple[Machine, ...]:
@@ -174,11 +187,12 @@ class _Planner:
             yield self._placed(drafts.pop(placed.request.machine), placed)
         holdings = _holdings(self.snapshot)
         for draft in drafts.values():
-            if draft.kind is not ActionKind.NONE:
+            if not draft.stays:
                 yield self._action(draft)
-        for draft in drafts.values():
-            if draft.kind is ActionKind.NONE:
-                yield self._unchanged(draft, holdings)
+        # A stable sort: those that stay as they are stand last.
+        for draft in sorted(drafts.values(), key=lambda draft: draft.kind is ActionKind.NONE):
+            if draft.stays:
+                yield self._where_it_is(draft, holdings)
 
     def _action(self, draft: _Draft) -> Action:
         return Action(
@@ -189,6 +203,7 @@ class _Planner:
             vm=draft.vm,
             datastore_id=self.datastore.id if self.datastore else None,
             changes=draft.changes,
+            restart=draft.restart,
         )
 
     def _placed(self, draft: _Draft, placed: Placed) -> Action:
@@ -206,7 +221,7 @@ class _Planner:
             return replace(action, kind=ActionKind.REPLACE, reason=reason)
         return action
 
-    def _unchanged(self, draft: _Draft, holdings: Mapping[str, list[CardChoice]]) -> Action:
+    def _where_it_is(self, draft: _Draft, holdings: Mapping[str, list[CardChoice]]) -> Action:
         host = next((h for h in self.snapshot.hosts if draft.vm and h.id == draft.vm.host_id), None)
         return replace(
             self._action(draft),
@@ -223,22 +238,29 @@ class _Planner:
             fix = "if that is meant, confirm it with --allow-shrink; else correct the lab file"
             yield Finding(Severity.ERROR, "shrink", self.lab.lab, message, fix)
 
-    def _restarts(self) -> Iterator[Finding]:
-        for kind, what in (
-            (ActionKind.UPDATE, "shut down, changed and started again"),
-            (ActionKind.REPLACE, "deleted with their disks and made again"),
-        ):
-            running = [
-                draft.machine.name
-                for draft in self.drafts
-                if draft.kind is kind and draft.vm and draft.vm.power is Power.ON
-            ]
-            if running:
-                message = f"{counted(len(running), 'running machine')} will be {what}: "
-                fix = "wait until what runs in them has ended, or undo the change in the lab file"
-                yield Finding(
-                    Severity.WARNING, "drift-restart", self.lab.lab, message + listed(running), fix
-                )
+    def _restarts(self, severity: Severity) -> Iterator[Finding]:
+        """Yield what ends the work of machines, or deletes it; a VM that never ran has none."""
+        fix = "when what runs in them has ended, confirm it with `vdl provision --allow-restart`"
+        stopped = [
+            draft.machine.name
+            for draft in self.drafts
+            if draft.kind is ActionKind.UPDATE and draft.restart
+            if draft.vm and draft.vm.power is Power.ON
+        ]
+        if stopped:
+            what = counted(len(stopped), "running machine")
+            message = f"{what} will be shut down, changed and started again: {listed(stopped)}"
+            yield Finding(severity, "drift-restart", self.lab.lab, message, fix)
+        again = [d for d in self.drafts if d.kind is ActionKind.REPLACE and d.has_run]
+        if again:
+            running = sum(d.vm is not None and d.vm.power is Power.ON for d in again)
+            names = listed(draft.machine.name for draft in again)
+            message = (
+                f"{counted(len(again), 'machine')} ({running} running) will be deleted with "
+                f"their disks and made again: {names}"
+            )
+            undo = f"{fix}, or undo the change in the lab file"
+            yield Finding(severity, "drift-replace", self.lab.lab, message, undo)
 
     def _questions(self) -> Iterator[Finding]:
         for draft in self.drafts:
@@ -291,7 +313,8 @@ def _reason(found: Drift) -> str:
             f"{listed(found.remade)}: used by the first boot, so only a new VM can have it"
         )
     elif found.changes and not found.gpus_missing:
-        parts.append(f"{listed(c.path for c in found.changes)}: needs a power cycle")
+        how = "changed while it runs" if found.while_it_runs else "needs a power cycle"
+        parts.append(f"{listed(c.path for c in found.changes)}: {how}")
     return "; ".join(parts)
 
 

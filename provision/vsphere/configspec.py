@@ -95,10 +95,14 @@ def reconfigure_spec(
 ) -> Any | None:
     """Return the change that makes an existing VM what its spec says; None where it is so.
 
-    Devices that vdl did not make stay, and so do settings that the plan does not name.
+    Devices that vdl did not make stay, and so do settings that the plan does not name. In a VM
+    that runs nothing but the disk is changed: vSphere refuses to change its PCI devices.
     """
     machine = spec_of(action)
-    spec = attach_spec(action, now, cards, members) or vim.vm.ConfigSpec()
+    if action.restart:
+        spec = attach_spec(action, now, cards, members) or vim.vm.ConfigSpec()
+    else:
+        spec = vim.vm.ConfigSpec(deviceChange=disk_change(machine, now.devices))
     wanted = stamps(machine) | _extra(action.settings)
     changed = {key: value for key, value in wanted.items() if now.extra.get(key) != value}
     fields: dict[str, Any] = {}

@@ -22,7 +22,7 @@ from provision.simulator.engine.faultplan import NOTHING, Effects, FaultPlan
 from provision.spec.model import Lab
 from provision.vsphere.settings import ConnectionSettings
 from provision.vsphere.vcenter import VCenter
-from tests.faults.apply_site import Site
+from tests.faults.apply_site import Site, agreed
 
 # Forked from a server that has everything imported already: a sweep needs many processes.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -101,8 +101,8 @@ def provision_lab(server: str, ca_file: str, username: str, password: str, spec:
     """Plan and apply, as `vdl provision` does."""
     lab = Lab.model_validate_json(spec)
     with _connect(server, ca_file, username, password) as vcenter:
-        today = plan(lab, vcenter.snapshot(lab))
-        apply(today, vcenter, lab=lab, replan=plan, options=Options())
+        today = agreed(lab, vcenter.snapshot(lab))
+        apply(today, vcenter, lab=lab, replan=agreed, options=Options())
 
 
 def journaled_lab(server: str, ca_file: str, username: str, password: str, spec: str) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from provision.spec.model import Lab
 from provision.vsphere.settings import ConnectionSettings
 from provision.vsphere.vcenter import VCenter
 
+# Somebody has agreed to power cycles beforehand.
+agreed = partial(make_plan, allow_restart=True)
 PROFILE = "grid_a100d-20c"
 WORLD = """
 guests: none
@@ -81,11 +84,11 @@ class Site:
     def plan(self, lab: Lab) -> Plan:
         """Return today's plan."""
         with self.vcenter() as vcenter:
-            return make_plan(lab, vcenter.snapshot(lab))
+            return agreed(lab, vcenter.snapshot(lab))
 
     def carry_out(self, plan: Plan, lab: Lab, **options: Any) -> Result:
         """Apply a plan that was made before."""
-        replan = options.pop("replan", make_plan)
+        replan = options.pop("replan", agreed)
         settings = Options(**{"on_event": self.events.append, **options})
         with self.vcenter() as vcenter:
             return apply(plan, vcenter, lab=lab, replan=replan, options=settings)

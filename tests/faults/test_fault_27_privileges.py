@@ -159,7 +159,7 @@ def test_the_documented_role_is_enough_from_the_first_plan_to_the_end(shell: She
     assert "nothing to do" in shell.vdl("lab", "provision", lab, "--yes")[1]
     changed = {"cpus": 8, "memory": "16 GiB", "disk": "80 GiB"}
     lab = shell.lab("life", cpu=changed, shared={**changed, "gpu": {"vgpu": "grid_a100d-20c"}})
-    code, said = shell.vdl("lab", "provision", lab, "--yes")
+    code, said = shell.vdl("lab", "provision", lab, "--yes", "--allow-restart")
     assert code == ExitCode.DONE, said
     assert "nothing to do" in shell.vdl("lab", "provision", lab, "--yes")[1]
     assert shell.vdl("viewer", "status", lab)[0] == ExitCode.DONE

@@ -37,9 +37,8 @@ def agrees(finding: Finding, expected: dict[str, Any]) -> bool:
 def test_the_plan_is_what_the_case_says(path: Path) -> None:
     case = yaml.safe_load(path.read_text("utf-8"))
     lab = worlds.lab(case["lab"])
-    result = plan(
-        lab, worlds.snapshot(case["world"], lab), allow_shrink=case.get("allow_shrink", False)
-    )
+    agreed = {name: case.get(name, False) for name in ("allow_shrink", "allow_restart")}
+    result = plan(lab, worlds.snapshot(case["world"], lab), **agreed)
     expect = case["expect"]
     findings = "\n".join(map(str, result.findings))
     assert [shown(action) for action in result.actions] == expect["actions"], findings

@@ -37,9 +37,10 @@ def test_text_shows_signs_cards_changes_and_settings() -> None:
         "      host      esx-01\n"
         "      cpus      4 → 8\n"
         "\n"
-        "warning: drift-restart: vroom\n"
+        "error: drift-restart: vroom\n"
         "  1 running machine will be shut down, changed and started again: vroom-cpu-1\n"
-        "  fix: wait until what runs in them has ended, or undo the change in the lab file\n"
+        "  fix: when what runs in them has ended, confirm it with "
+        "`vdl provision --allow-restart`\n"
         "\n"
         "Plan: 1 to create, 1 to update, 0 to replace, 0 to destroy."
     )

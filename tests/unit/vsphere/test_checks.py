@@ -74,7 +74,7 @@ def test_a_lost_answer_is_a_note(site: Site) -> None:
 def after_planning(site: Site, lab: Lab, change: Any) -> Plan:
     """Return the judged plan of a world that changes behind the snapshot's back."""
     with VCenter(site.settings) as vcenter:
-        plan = make_plan(lab, vcenter.snapshot(lab))
+        plan = make_plan(lab, vcenter.snapshot(lab), allow_restart=True)
         assert not plan.blocked
         with site.simulator.world.lock:
             change()
