@@ -12,6 +12,7 @@ from provision.apply.result import Result
 from provision.apply.runner import Options
 from provision.cli.connect import vcenter_of
 from provision.cli.flow import ask, journal
+from provision.cli.memory import Memory
 from provision.cli.options import (
     VCenterOptions,
     lab_argument,
@@ -56,6 +57,8 @@ def command(
         _tell(lab.lab, vms, copies(lab.lab, snapshot))
         if vms and not yes:
             ask(f"Delete {len(vms)} VM(s) with their disks?")
+        names = [vm.machine for vm in vms if vm.machine]
+        Memory.of(lab_file, lab, snapshot.vcenter.instance_uuid).change(leaving=names)
         with (
             journal(log_file, lab.lab) as write,
             stop_on_signals(StopRequest()) as stop,

@@ -13,13 +13,15 @@ import click
 
 from provision.apply.interrupt import StopRequest, stop_on_signals
 from provision.apply.journal import Journal
-from provision.apply.result import MachineResult, Outcome, Result
+from provision.apply.result import SUCCESS, MachineResult, Outcome, Result
 from provision.apply.runner import OnEvent, Options, apply
+from provision.cli.memory import Memory
 from provision.cli.output import say, show_on_stderr
 from provision.cli.progress import progress
 from provision.cli.results import failures
 from provision.errors import PlanBlocked, StalePlan, UsageError
-from provision.plan.model import Action, Plan
+from provision.plan.gone import gone
+from provision.plan.model import Action, ActionKind, Plan
 from provision.plan.planner import plan as make_plan
 from provision.plan.render_text import render_text
 from provision.plan.snapshot import Snapshot
@@ -38,6 +40,7 @@ class Consent:
     yes: bool = False
     allow_shrink: bool = False
     allow_restart: bool = False
+    allow_recreate: bool = False
     fingerprint: str | None = None
     checks: bool = True
 
@@ -51,6 +54,7 @@ def provision(
     port: CheckingPort,
     consent: Consent,
     *,
+    lab_file: Path,
     parallel: int,
     keep_failed: bool = False,
     log_file: Path | None = None,
@@ -70,16 +74,21 @@ def provision(
             allow_shrink=consent.allow_shrink, allow_restart=consent.allow_restart,
         )  # fmt: skip
 
-    plan = replan(lab, port.snapshot(lab))
+    snapshot = port.snapshot(lab)
+    memory = Memory.of(lab_file, lab, snapshot.vcenter.instance_uuid)
+    plan = replan(lab, snapshot)
+    plan = plan.with_findings(gone(plan, memory.stood(), allow_recreate=consent.allow_recreate))
     if consent.checks:
         plan = port.checked(plan)
     show_on_stderr(render_text(plan))
     _check(plan, consent)
+    memory.change(standing=_of(plan, ActionKind.NONE, ActionKind.UPDATE))
     if not plan.pending:
         say("nothing to do: every machine is as the lab file wants it")
         return Result(lab.lab, tuple(_as_it_is(action) for action in plan.actions))
     if not consent.yes:
         ask("Carry this plan out?")
+    memory.change(leaving=_of(plan, ActionKind.DESTROY, ActionKind.REPLACE))
     with (
         journal(log_file, lab.lab) as write,
         stop_on_signals(StopRequest()) as stop,
@@ -89,6 +98,8 @@ def provision(
             parallel=parallel, keep_failed=keep_failed, on_event=on_event, journal=write, stop=stop,
         )  # fmt: skip
         result = apply(plan, port, lab=lab, replan=replan, options=options)
+    made = (one for one in result.machines if one.kind is not ActionKind.DESTROY)
+    memory.change(standing=[one.machine for one in made if one.outcome in SUCCESS])
     for text in failures(result):
         say(text)
     return result
@@ -108,6 +119,11 @@ def journal(path: Path | None, lab: str) -> Iterator[OnEvent]:
         yield log.write
     if log.error is not None:
         say(f"the log file {path} is incomplete: {log.error}")
+
+
+def _of(plan: Plan, *kinds: ActionKind) -> list[str]:
+    """Return the machines of a plan that have a VM and get an action of these kinds."""
+    return [a.machine for a in plan.actions if a.kind in kinds and a.vm is not None]
 
 
 def _as_it_is(action: Action) -> MachineResult:

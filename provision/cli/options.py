@@ -26,6 +26,11 @@ allow_restart_option = click.option(
     help="Agree to power running machines off for a change, and to make machines again.",
 )  # fmt: skip
 
+allow_recreate_option = click.option(
+    "--allow-recreate", is_flag=True,
+    help="Agree to create machines again that stood before and are gone.",
+)  # fmt: skip
+
 checks_option = click.option(
     "--vcenter-checks/--no-vcenter-checks", "checks", default=True, show_default=True,
     help="Let vCenter's own checks judge new machines.",

@@ -8,8 +8,10 @@ import click
 
 from provision.cli.connect import vcenter_of
 from provision.cli.errors import ExitCode
+from provision.cli.memory import Memory
 from provision.cli.options import (
     VCenterOptions,
+    allow_recreate_option,
     allow_restart_option,
     checks_option,
     lab_argument,
@@ -17,6 +19,7 @@ from provision.cli.options import (
     vcenter_options,
 )
 from provision.cli.output import show, show_json, write_line
+from provision.plan.gone import gone
 from provision.plan.planner import plan as make_plan
 from provision.plan.render_json import document
 from provision.plan.render_text import next_step, render_text
@@ -28,6 +31,7 @@ from provision.spec.reader import load_lab
 @click.option("--check", is_flag=True, help="Exit with 10 where changes are pending.")
 @click.option("--allow-shrink", is_flag=True, help="Agree to delete machines that left the file.")
 @allow_restart_option
+@allow_recreate_option
 @click.option("--verbose", is_flag=True, help="Show every machine, however many there are.")
 @checks_option
 @output_option
@@ -40,6 +44,7 @@ def command(  # noqa: PLR0913 - one argument per option
     check: bool,
     allow_shrink: bool,
     allow_restart: bool,
+    allow_recreate: bool,
     verbose: bool,
     checks: bool,
     output: str,
@@ -52,6 +57,8 @@ def command(  # noqa: PLR0913 - one argument per option
             lab, connection.snapshot(lab),
             allow_shrink=allow_shrink, allow_restart=allow_restart,
         )  # fmt: skip
+        stood = Memory.of(lab_file, lab, connection.identity.instance_uuid).stood()
+        plan = plan.with_findings(gone(plan, stood, allow_recreate=allow_recreate))
         if checks:
             plan = connection.checked(plan)
     if output == "json":

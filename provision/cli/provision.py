@@ -11,6 +11,7 @@ from provision.cli.connect import vcenter_of
 from provision.cli.flow import Consent, provision
 from provision.cli.options import (
     VCenterOptions,
+    allow_recreate_option,
     allow_restart_option,
     checks_option,
     lab_argument,
@@ -37,6 +38,7 @@ from provision.spec.reader import load_lab
 )
 @click.option("--allow-shrink", is_flag=True, help="Agree to delete machines that left the file.")
 @allow_restart_option
+@allow_recreate_option
 @click.option("--keep-failed", is_flag=True, help="Leave what a failed create made, for a look.")
 @checks_option
 @parallel_option
@@ -50,6 +52,7 @@ def command(  # noqa: PLR0913 - one argument per option
     plan_file: Path | None,
     allow_shrink: bool,
     allow_restart: bool,
+    allow_recreate: bool,
     keep_failed: bool,
     checks: bool,
     parallel: int,
@@ -66,13 +69,14 @@ def command(  # noqa: PLR0913 - one argument per option
         yes,
         allow_shrink=allow_shrink,
         allow_restart=allow_restart,
+        allow_recreate=allow_recreate,
         fingerprint=_fingerprint(plan_file) if plan_file else None,
         checks=checks,
     )
     with vcenter_of(lab, vcenter) as connection:
         result = provision(
             lab, connection, consent,
-            parallel=parallel, keep_failed=keep_failed, log_file=log_file,
+            lab_file=lab_file, parallel=parallel, keep_failed=keep_failed, log_file=log_file,
         )  # fmt: skip
     if output == "json":
         show_json(result_json(result))

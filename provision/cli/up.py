@@ -66,7 +66,10 @@ def run_all(
     lab = load_lab(lab_file)
     say("== provision")
     with vcenter_of(lab, options) as connection:
-        result = provision(lab, connection, consent, parallel=parallel, log_file=log_file)
+        result = provision(
+            lab, connection, consent,
+            lab_file=lab_file, parallel=parallel, log_file=log_file,
+        )  # fmt: skip
         if error := result.error():
             raise error
         stage = open_stage(lab_file, lab, connection, payload_python)
