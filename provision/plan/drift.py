@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from provision.gpu.catalogue import stem_of
 from provision.plan.model import Change
 from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed
-from provision.plan.snapshot import STAMP_RESOLVED, STAMP_SPEC, GpuDevice, Power, Vm
+from provision.plan.settings import FIRMWARE, MMIO_SIZE, derived_settings
+from provision.plan.snapshot import STAMP_RESOLVED, STAMP_SPEC, Card, GpuDevice, Power, Vm
 from provision.spec.model import AFFINITY, GpuRequest, GroupRequest, Machine, VgpuRequest
 from provision.spec.units import Size
 
@@ -51,15 +52,16 @@ class Drift:
         return not self.unfinished and not self.remade and paths <= WHILE_IT_RUNS
 
 
-def drift(machine: Machine, vm: Vm, need: Need | None) -> Drift:
+def drift(machine: Machine, vm: Vm, need: Need | None, cards: Sequence[Card] = ()) -> Drift:
     """Compare a VM with its spec.
 
     Args:
         machine: The machine as it shall be.
         vm: The VM as it is.
         need: The machine's GPU request, resolved; None where it has none or it is unknown.
+        cards: The physical card behind each GPU that the VM holds; none while it is off.
     """
-    visible = [*_sizes(machine, vm), *_gpus(machine, vm, need)]
+    visible = [*_sizes(machine, vm), *_gpus(machine, vm, need), *_settings(vm, cards)]
     stamped = _stamped(machine, vm)
     remade = tuple(change.path for change in stamped if not _grows(change))
     if not visible and not stamped:
@@ -98,6 +100,25 @@ def _sizes(machine: Machine, vm: Vm) -> list[Change]:
     if vm.memory // 2**20 != machine.memory.mib:
         changes.append(Change("memory", str(Size(vm.memory)), str(machine.memory)))
     return changes
+
+
+def _settings(vm: Vm, cards: Sequence[Card]) -> list[Change]:
+    """Return which derived settings somebody has taken from a VM that holds cards.
+
+    Firmware is left out: an installed guest boots by one kind only, so one that runs is right.
+    More MMIO space than needed does no harm.
+    """
+    return [
+        Change(key, vm.settings.get(key, "none"), value)
+        for key, value in derived_settings(cards).items()
+        if key != FIRMWARE and vm.settings and not _suffices(key, vm.settings.get(key, ""), value)
+    ]
+
+
+def _suffices(key: str, now: str, wanted: str) -> bool:
+    if key == MMIO_SIZE and now.isdecimal():
+        return int(now) >= int(wanted)
+    return now.upper() == wanted
 
 
 def _own_kinds(vm: Vm) -> list[GpuDevice]:

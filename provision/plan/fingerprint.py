@@ -118,4 +118,5 @@ def _vm(vm: Vm) -> list[str]:
         str(vm.cpus),
         str(vm.memory),
         json.dumps([asdict(gpu) for gpu in vm.gpus]),
+        json.dumps(dict(vm.settings), sort_keys=True),
     ]

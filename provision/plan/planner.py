@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from provision.plan.affinity import misplaced, places, unknown_hosts
@@ -82,6 +82,7 @@ class _Planner:
         self.lab, self.snapshot = lab, snapshot
         self.machines = lab.resolve()
         self.owned: Ownership = ownership(lab, self.machines, snapshot)
+        self.held = _held(snapshot)
         self.needs, self.unknown = _resolve_all(self.machines, snapshot)
         self.drafts = tuple(self._draft(machine) for machine in self.machines)
         staying = [d.machine for d in self.drafts if d.stays and d.vm]
@@ -122,7 +123,8 @@ class _Planner:
             return _Draft(machine, ActionKind.NONE, reason, vm=vm)
         if vm is None:
             return _Draft(machine, ActionKind.CREATE, _what(machine), need)
-        found = drift(machine, vm, need)
+        cards = [card for _, card in self.held.get(vm.id, ())]
+        found = drift(machine, vm, need, cards if machine.gpu else ())
         if not found.changes and not found.unfinished:
             return _Draft(machine, ActionKind.NONE, "as the lab file says", need, vm)
         kind = ActionKind.REPLACE if found.remade else ActionKind.UPDATE
@@ -185,14 +187,13 @@ class _Planner:
         drafts = {draft.machine.name: draft for draft in self.drafts}
         for placed in outcome.placed:
             yield self._placed(drafts.pop(placed.request.machine), placed)
-        holdings = _holdings(self.snapshot)
         for draft in drafts.values():
             if not draft.stays:
                 yield self._action(draft)
         # A stable sort: those that stay as they are stand last.
         for draft in sorted(drafts.values(), key=lambda draft: draft.kind is ActionKind.NONE):
             if draft.stays:
-                yield self._where_it_is(draft, holdings)
+                yield self._where_it_is(draft)
 
     def _action(self, draft: _Draft) -> Action:
         return Action(
@@ -221,13 +222,13 @@ class _Planner:
             return replace(action, kind=ActionKind.REPLACE, reason=reason)
         return action
 
-    def _where_it_is(self, draft: _Draft, holdings: Mapping[str, list[CardChoice]]) -> Action:
+    def _where_it_is(self, draft: _Draft) -> Action:
         host = next((h for h in self.snapshot.hosts if draft.vm and h.id == draft.vm.host_id), None)
         return replace(
             self._action(draft),
             host=host.name if host else None,
             host_id=host.id if host else None,
-            cards=tuple(holdings.get(draft.vm.id, ())) if draft.vm else (),
+            cards=tuple(choice for choice, _ in self.held.get(draft.vm.id, ())) if draft.vm else (),
         )
 
     def _shrink(self, *, allow_shrink: bool) -> Iterator[Finding]:
@@ -353,12 +354,12 @@ def _with_nodes(placed: Placed) -> tuple[CardChoice, ...]:
     return tuple(replace(choice, numa_node=nodes[choice.address]) for choice in placed.cards)
 
 
-def _holdings(snapshot: Snapshot) -> dict[str, list[CardChoice]]:
-    """Return the cards that each VM holds now, by the VM's id."""
-    held: dict[str, list[CardChoice]] = {}
+def _held(snapshot: Snapshot) -> dict[str, list[tuple[CardChoice, Card]]]:
+    """Return the cards that each VM holds now, by the VM's id; one entry per GPU device."""
+    held: dict[str, list[tuple[CardChoice, Card]]] = {}
     for host in snapshot.hosts:
         for card in host.cards:
             for use in card.uses:
                 choice = CardChoice(host.name, card.address, use.profile, card.numa_node)
-                held.setdefault(use.vm_id, []).append(choice)
+                held.setdefault(use.vm_id, []).append((choice, card))
     return held

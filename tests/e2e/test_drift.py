@@ -93,3 +93,20 @@ def add_by_hand(site: Site, name: str, devices: list[Any]) -> None:
         vm = vms(content)[name]
         wait_for_task(vm.PowerOffVM_Task())
         wait_for_task(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=changes)))
+
+
+def test_settings_that_somebody_took_away_come_back_with_the_next_power_cycle(site: Site) -> None:
+    lab = site.lab("tidy", shared={"gpu": {"vgpu": PROFILE}})
+    site.vdl("provision", lab, "--yes").good()
+    key = "pciPassthru.64bitMMIOSizeGB"
+    small = vim.option.OptionValue(key=key, value="64")
+    with administrator(site) as content:
+        vm = vms(content)["tidy-shared-1"]
+        wait_for_task(vm.ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=[small])))
+    site.vdl("provision", lab, "--yes").refused(3, "drift-restart", f"{key} 64 → 256")
+    site.vdl("provision", lab, "--yes", "--allow-restart").good()
+    with administrator(site) as content:
+        extra = vms(content)["tidy-shared-1"].config.extraConfig
+        assert [option.value for option in extra if option.key == key] == ["256"]
+    assert site.vdl("plan", lab, "--check").good()
+    site.vdl("destroy", lab, "--yes").good()

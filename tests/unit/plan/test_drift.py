@@ -7,6 +7,7 @@ import pytest
 from provision.gpu.catalogue import catalogue
 from provision.plan.drift import drift
 from provision.plan.needs import ModelNeed, Need, resolve
+from provision.plan.settings import CPU_HOT_ADD, MEMORY_LOCKED, MMIO_SIZE, derived_settings
 from provision.plan.snapshot import GpuDevice, Snapshot, Vm
 from provision.spec.model import Machine
 from tests.unit.plan import worlds
@@ -84,3 +85,23 @@ def test_a_long_value_is_shortened() -> None:
     assert change.path == "ssh_key"
     assert len(change.old) < 60
     assert change.old != change.new
+
+
+def test_derived_settings_are_compared_where_the_vm_holds_cards() -> None:
+    machine, world, vm = scene({"passthrough": "A100-80"})
+    need, card = need_of(machine, world), world.hosts[0].cards[0]
+    right = derived_settings([card])
+    as_made = replace(vm, settings=right)
+    assert drift(machine, as_made, need, [card]).changes == ()
+    larger = replace(vm, settings={**right, MMIO_SIZE: "512"})
+    assert drift(machine, larger, need, [card]).changes == ()
+    unlocked = replace(vm, settings={**right, MEMORY_LOCKED: "FALSE", CPU_HOT_ADD: "TRUE"})
+    found = drift(machine, unlocked, need, [card])
+    assert [(c.path, c.old, c.new) for c in found.changes] == [
+        (CPU_HOT_ADD, "TRUE", "FALSE"),
+        (MEMORY_LOCKED, "FALSE", "TRUE"),
+    ]
+    assert not found.while_it_runs
+    lost = {key: value for key, value in right.items() if key != MMIO_SIZE}
+    [change] = drift(machine, replace(vm, settings=lost), need, [card]).changes
+    assert (change.path, change.old) == (MMIO_SIZE, "none")

@@ -94,6 +94,7 @@ MATTERS: dict[str, Change] = {
     "the network is gone": lambda world: replace(world, networks=()),
     "our VM is powered off": of_vm("vroom-cpu-1", power=Power.OFF),
     "our VM loses its stamps": of_vm("vroom-cpu-1", stamps={}),
+    "our VM's settings change": of_vm("vroom-cpu-1", settings={"cpuHotAddEnabled": "TRUE"}),
     "a stranger takes a name": with_vm(NAMESAKE),
     "a privilege is withdrawn": lambda world: replace(world, privileges_missing=("x",)),
 }
