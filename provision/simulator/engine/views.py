@@ -46,12 +46,7 @@ def descendants(obj: SimObject) -> list[SimObject]:
 
 
 class View(SimObject):
-    """What all views have in common: the list, and an end."""
-
-    @prop("view")
-    def view(self) -> list[Any]:
-        """References to the objects in the view."""
-        raise NotImplementedError
+    """What all views have in common: an end."""
 
     @method("DestroyView")
     def destroy(self, _: Call) -> None:
