@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 VDL = Path(sys.executable).parent / "vdl"
+GRACE_SECONDS = 10.0
 MACHINES = ["demo-cpu-1", "demo-direct-1", "demo-shared-1", "demo-shared-2"]
 
 
@@ -34,6 +35,14 @@ def still_running(folder: Path) -> list[str]:
     return found
 
 
+def assert_nothing_is_left(folder: Path) -> None:
+    """The kernel ends a guest's processes a moment after the one that made its namespace."""
+    end = time.monotonic() + GRACE_SECONDS
+    while (left := still_running(folder)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert left == []
+
+
 @pytest.mark.slow
 def test_the_demo_ends_with_a_table_a_report_and_what_to_type_next(tmp_path: Path) -> None:
     demo = start(tmp_path)
@@ -53,7 +62,7 @@ def test_the_demo_ends_with_a_table_a_report_and_what_to_type_next(tmp_path: Pat
     assert [d["valid"] for d in documents] == [True] * 4
     # The two shared machines lie on one card, beside the stranger's.
     assert err.count("esx-01 0000:3b:00.0 grid_a100d-10c") == 2
-    assert still_running(tmp_path) == []
+    assert_nothing_is_left(tmp_path)
 
 
 @pytest.mark.slow
@@ -70,4 +79,4 @@ def test_ctrl_c_in_the_demo_leaves_nothing_running(tmp_path: Path) -> None:
     _, err = demo.communicate(timeout=60)
     assert demo.returncode == 130, "".join(said) + err
     assert "Traceback" not in err
-    assert still_running(tmp_path) == []
+    assert_nothing_is_left(tmp_path)
