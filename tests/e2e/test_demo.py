@@ -15,6 +15,8 @@ MACHINES = ["demo-cpu-1", "demo-direct-1", "demo-shared-1", "demo-shared-2"]
 
 
 def start(folder: Path) -> "subprocess.Popen[str]":
+    # A shell starts its background jobs with Ctrl-C ignored, and this may be such a job's child.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [VDL, "demo"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL, text=True, start_new_session=True,

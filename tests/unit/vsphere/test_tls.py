@@ -1,7 +1,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -72,15 +72,18 @@ def _plain_text_server() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
-            for _ in range(2):
-                connection, _ = server.accept()
-                with connection:
-                    connection.recv(64)
-                    connection.sendall(b"220 mail.example.com ESMTP\r\n")
+            with suppress(OSError):  # the socket is shut down at the end
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(64)
+                        connection.sendall(b"220 mail.example.com ESMTP\r\n")
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
 
 
 def test_a_port_without_tls_says_so() -> None:
