@@ -25,8 +25,10 @@ lint: .venv/ready
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
+	$(RUN)/mypy --python-version 3.10 --package payload
 	$(RUN)/lint-imports
 	$(RUN)/yamllint --strict .
+	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/ansible-lint --nocolor -q playbooks
 
 format: .venv/ready
 	$(RUN)/ruff format .

@@ -5,6 +5,8 @@ Runs in the guest, with the payload's Python: `gate.py FILE`, the question in `V
 is installed there, which is told without the seconds that its import takes.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
