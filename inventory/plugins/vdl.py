@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         from provision.cli.connect import vcenter_of  # noqa: PLC0415
         from provision.cli.options import VCenterOptions  # noqa: PLC0415
         from provision.guests.configure import reach_guests, state_folder  # noqa: PLC0415
-        from provision.guests.playbook import ssh_options  # noqa: PLC0415
         from provision.spec.reader import load_lab  # noqa: PLC0415
 
         lab_file = base / Path(self.get_option("lab")).expanduser()
@@ -126,21 +124,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self.display.warning(f"{machine} is left out: {reason}")
         for machine in guests.renewed:
             self.display.warning(f"{machine} was made anew and has a new SSH host key")
-        options = shlex.join(ssh_options(guests.known_hosts))
-        return {"inventory": guests.inventory, "ssh_options": options}
+        return guests.inventory
 
-    def _fill(self, content: dict[str, Any]) -> None:
+    def _fill(self, found: dict[str, Any]) -> None:
         """Hand the inventory over. Ansible takes no text that comes this way for a template."""
-        found = content["inventory"]
         for name, group in found.items():
             if name not in {"_meta", "all"}:
                 self.inventory.add_group(name)
                 for host in group["hosts"]:
                     self.inventory.add_host(host, group=name)
+                for variable, value in group.get("vars", {}).items():
+                    self.inventory.set_variable(name, variable, value)
         for host, variables in found["_meta"]["hostvars"].items():
-            for name, value in variables.items():
-                self.inventory.set_variable(host, name, value)
-            self.inventory.set_variable(host, "ansible_ssh_common_args", content["ssh_options"])
+            for variable, value in variables.items():
+                self.inventory.set_variable(host, variable, value)
             self._construct(host)
 
     def _construct(self, host: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from provision.guests.inventory import Inventory, inventory_of
 from provision.guests.machines import Guest, guests_of
 from provision.guests.playbook import OnEvent, PlaybookRun, run_playbook
 from provision.guests.resources import payload_folder, playbook
+from provision.guests.variables import lab_variables
 from provision.plan.snapshot import Host, Vm
 from provision.spec.model import Lab
 
@@ -42,7 +42,6 @@ class Settings:
     Attributes:
         state: Folder of this lab, for known hosts and logs; made where it is missing.
         payload_python: A Python in the guests that has TensorFlow; None to make one there.
-        private_key: SSH key; None for the one beside the lab's public key, or the user's agent.
         tags: Run only these parts: `base`, `payload`, `verify`, `benchmark`.
         limit: Work only on these machines.
         check: Change nothing, tell what would change.
@@ -52,7 +51,6 @@ class Settings:
 
     state: Path
     payload_python: str | None = None
-    private_key: Path | None = None
     tags: tuple[str, ...] = ()
     limit: tuple[str, ...] = ()
     check: bool = False
@@ -105,7 +103,10 @@ def reach_guests(
         else:
             guests.append(guest)
     renewed = learn_host_keys(known_hosts, learned)
-    inventory = inventory_of(lab.lab, guests, lab, hosts=hosts, simulated=simulated)
+    inventory = inventory_of(
+        lab.lab, guests, lab, hosts=hosts, simulated=simulated,
+        shared=lab_variables(lab, known_hosts, simulated=simulated),
+    )  # fmt: skip
     return Guests(lab, inventory, known_hosts, left_out, simulated, renewed)
 
 
@@ -178,13 +179,11 @@ def _run(
     run = PlaybookRun(
         playbook(name),
         guests.inventory,
-        extra_vars={**_variables(guests, settings), **settings.variables, **variables},
+        extra_vars={**_variables(settings), **settings.variables, **variables},
         tags=settings.tags,
         limit=settings.limit,
         check=settings.check,
         forks=settings.forks,
-        known_hosts=guests.known_hosts,
-        private_key=settings.private_key or _private_key(guests.lab),
     )
     log = settings.state / "logs" / Path(name).stem
     result = run_playbook(run, log, on_event=on_event, deadline=deadline)
@@ -196,18 +195,8 @@ def _run(
     return replace(result, hosts={**result.hosts, **missed})
 
 
-def _variables(guests: Guests, settings: Settings) -> dict[str, Any]:
+def _variables(settings: Settings) -> dict[str, Any]:
     variables: dict[str, Any] = {"payload_source": str(payload_folder())}
-    if guests.simulated:
-        # A simulated guest answers on a loopback address: its Python is this very one.
-        variables |= {"ansible_python_interpreter": sys.executable}
-        variables |= {"payload_base_python": sys.executable, "payload_python": sys.executable}
     if settings.payload_python is not None:
         variables["payload_python"] = settings.payload_python
     return variables
-
-
-def _private_key(lab: Lab) -> Path | None:
-    """Return the private half of the lab's key, where it lies beside the public one."""
-    path = lab.guest.ssh_key.private_path
-    return path if path is not None and path.is_file() else None

@@ -20,6 +20,7 @@ from provision.spec.model import Lab
 Inventory = dict[str, Any]
 
 MIB = 2**20
+ALL_MACHINES = "vdl"
 GPU_KINDS = ("vgpu", "passthrough", "group")
 _LONGEST_TEXT = 200
 
@@ -51,8 +52,12 @@ def inventory_of(
     *,
     hosts: Iterable[Host] = (),
     simulated: bool = False,
+    shared: Mapping[str, Any] | None = None,
 ) -> Inventory:
-    """Return the inventory of guests that `machines.guests_of` found."""
+    """Return the inventory of guests that `machines.guests_of` found.
+
+    `shared` are variables of all of them; they come from this computer, not from vCenter.
+    """
     user = lab.guest.user if lab else str(GuestSpec.model_fields["user"].default)
     by_id = {host.id: host for host in hosts}
     groups: dict[str, list[str]] = defaultdict(list)
@@ -74,11 +79,14 @@ def inventory_of(
         hostvars[guest.name] = {k: _checked(guest.name, k, v) for k, v in variables.items()}
         for group in _groups(hostvars[guest.name]):
             groups[group].append(guest.name)
-    return {
+    inventory: Inventory = {
         "_meta": {"hostvars": hostvars},
         "all": {"children": sorted(["ungrouped", *groups])},
         **{name: {"hosts": groups[name]} for name in sorted(groups)},
     }
+    if shared and ALL_MACHINES in groups:
+        inventory[ALL_MACHINES]["vars"] = dict(shared)
+    return inventory
 
 
 def gpu_variables(vm: Vm, host: Host | None) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def _framebuffer(gpu: GpuDevice, host: Host | None, card: Card | None) -> int:
 
 def _groups(variables: Mapping[str, Any]) -> list[str]:
     groups = [
-        "vdl",
+        ALL_MACHINES,
         f"lab_{variables['vdl_lab']}",
         f"group_{variables['vdl_group']}",
         f"gpu_{variables['vdl_gpu_mode']}",

@@ -26,6 +26,7 @@ from provision.errors import UsageError, VdlError
 from provision.guests.events import Event, PlaybookResult, Summary, parse_event
 from provision.guests.files import write_private
 from provision.guests.inventory import Inventory, static_inventory
+from provision.guests.ssh import ssh_options
 
 HERE = Path(__file__).resolve().parent
 
@@ -58,8 +59,6 @@ class PlaybookRun:
         check: Change nothing, tell what would change.
         diff: Write the differences of files to the log.
         forks: Hosts at a time; None for as many as there are, up to 20.
-        known_hosts: SSH host keys that are accepted; None for the user's own file.
-        private_key: SSH key; None for the user's agent and defaults.
     """
 
     path: Path
@@ -70,8 +69,6 @@ class PlaybookRun:
     check: bool = False
     diff: bool = False
     forks: int | None = None
-    known_hosts: Path | None = None
-    private_key: Path | None = None
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -137,11 +134,10 @@ def command(run: PlaybookRun, folder: Path) -> list[str]:
     words += ["--forks", str(run.forks or min(len(run.machines), MOST_FORKS))]
     words += [f"--tags={','.join(run.tags)}"] if run.tags else []
     words += [f"--limit={','.join(run.limit)}"] if run.limit else []
-    words += [f"--private-key={run.private_key}"] if run.private_key else []
     return words + ["--check"] * run.check + ["--diff"] * run.diff
 
 
-def environment(run: PlaybookRun, folder: Path, events_fd: int) -> dict[str, str]:
+def environment(folder: Path, events_fd: int) -> dict[str, str]:
     """Return the whole environment of the child."""
     return {
         **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
@@ -153,30 +149,10 @@ def environment(run: PlaybookRun, folder: Path, events_fd: int) -> dict[str, str
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         # A socket's path may have 104 characters (macOS), so the folder has a short name.
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
-        "ANSIBLE_SSH_COMMON_ARGS": shlex.join(ssh_options(run.known_hosts, run.private_key)),
+        # For machines that bring no options of their own: the lab's have theirs as variables.
+        "ANSIBLE_SSH_COMMON_ARGS": shlex.join(ssh_options()),
         "VDL_EVENTS_FD": str(events_fd),
     }
-
-
-def ssh_options(known_hosts: Path | None, private_key: Path | None = None) -> list[str]:
-    """Return ssh's options: keys of `known_hosts` and no others, and never a question."""
-    options = ["ServerAliveInterval=15", "ServerAliveCountMax=4", "BatchMode=yes"]
-    if known_hosts:
-        options += [
-            "StrictHostKeyChecking=yes",
-            f"UserKnownHostsFile={_ssh_quoted(known_hosts)}",
-            "GlobalKnownHostsFile=/dev/null",
-            "UpdateHostKeys=no",
-        ]
-    if private_key:
-        options.append("IdentitiesOnly=yes")
-    return [word for option in options for word in ("-o", option)]
-
-
-def _ssh_quoted(path: Path) -> str:
-    """Quote a path for ssh_config(5), which splits at spaces and expands `%`."""
-    text = str(path.absolute()).replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
-    return f'"{text}"'
 
 
 def _ansible_playbook() -> str:
@@ -202,6 +178,15 @@ def unsafe(value: object) -> object:
     return value
 
 
+def _marked(inventory: Inventory) -> Inventory:
+    """Return a static inventory whose variables are data."""
+    static = static_inventory(inventory)
+    static["all"]["hosts"] = unsafe(static["all"]["hosts"])
+    for group in static["all"]["children"].values():
+        group["vars"] = unsafe(group["vars"])
+    return static
+
+
 def _log_file(path: Path) -> IO[bytes]:
     path.unlink(missing_ok=True)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
@@ -212,9 +197,7 @@ def _child(
     run: PlaybookRun, folder: Path, output: IO[bytes]
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Start ansible-playbook in a process group of its own and end the group on the way out."""
-    static = static_inventory(run.inventory)
-    static["all"]["hosts"] = unsafe(static["all"]["hosts"])
-    write_private(folder / "inventory.json", json.dumps(static))
+    write_private(folder / "inventory.json", json.dumps(_marked(run.inventory)))
     write_private(folder / "vars.json", json.dumps(unsafe(run.extra_vars)))
     reader, writer = os.pipe()
     try:
@@ -223,7 +206,7 @@ def _child(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(run, folder, writer),
+            env=environment(folder, writer),
             pass_fds=[writer],
             process_group=0,
         )

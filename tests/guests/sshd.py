@@ -58,6 +58,9 @@ class SshGuest:
         path.chmod(0o755)
 
     def boot(self) -> None:
+        if os.geteuid() == 0:
+            # Packages make it when the service starts; where there is none, sshd refuses to.
+            Path("/run/sshd").mkdir(exist_ok=True)
         with (self.folder / "sshd.log").open("wb") as log:
             self.process = subprocess.Popen(
                 [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],

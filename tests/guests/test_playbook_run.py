@@ -1,10 +1,11 @@
 """How a run ends: by itself, at its deadline, by Ctrl-C, or before it began."""
 
 import json
-import shutil
+import os
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,31 +15,43 @@ from provision.guests.configure import configure
 from provision.guests.events import NOT_FINISHED, Event, EventKind
 from provision.guests.playbook import PlaybookFailed, PlaybookRun, run_playbook
 from provision.guests.resources import data_folder
-from tests.guests.sshd import SshLab, ssh_lab
+from tests.guests.sshd import ssh_lab
 
 SLOW_CLOUD_INIT = "#!/bin/sh\nexec sleep 15\n"
 LOCAL = {"_meta": {"hostvars": {"here": {"ansible_connection": "local"}}}}
 
 
-def leftovers(lab: SshLab) -> list[str]:
-    """Processes of ansible-playbook and ssh name the key in their arguments."""
-    words = [shutil.which("ps") or "ps", "-A", "-o", "args"]
-    listed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    return [line for line in listed.splitlines() if f"{lab.folder}/user_key" in line]
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give what is started here a home of its own, by which its processes are known."""
+    monkeypatch.setenv("HOME", str(tmp_path / "ours"))
+    return tmp_path / "ours"
 
 
-def test_the_deadline_ends_the_run_and_whoever_belongs_to_it(tmp_path: Path) -> None:
+def leftovers(home: Path) -> list[bytes]:
+    """Return the command lines of processes that were started with this home folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):  # it ended while we looked
+            if entry.name.isdigit() and entry.name != str(os.getpid()):
+                environment = (entry / "environ").read_bytes().split(b"\0")
+                if f"HOME={home}".encode() in environment:
+                    found.append((entry / "cmdline").read_bytes())
+    return found
+
+
+def test_the_deadline_ends_the_run_and_whoever_belongs_to_it(tmp_path: Path, home: Path) -> None:
     with ssh_lab(tmp_path, "lab-cpu-1", "lab-cpu-2") as lab:
         lab.guests["lab-cpu-1"].install("cloud-init", SLOW_CLOUD_INIT)
         guests, settings = lab.reach(), lab.settings(tags=("base",))
         result = configure(guests, settings, deadline=Deadline.after(5))
-        assert leftovers(lab) == []
+        assert leftovers(home) == []
     assert result.timed_out
     assert result.hosts["lab-cpu-1"].message == NOT_FINISHED
     assert not result.done
 
 
-def test_ctrl_c_ends_the_run_and_whoever_belongs_to_it(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_run_and_whoever_belongs_to_it(tmp_path: Path, home: Path) -> None:
     def press(event: Event) -> None:
         if event.kind is EventKind.START and "cloud-init" in (event.task or ""):
             raise KeyboardInterrupt
@@ -47,7 +60,7 @@ def test_ctrl_c_ends_the_run_and_whoever_belongs_to_it(tmp_path: Path) -> None:
         lab.guests["lab-cpu-1"].install("cloud-init", SLOW_CLOUD_INIT)
         with pytest.raises(KeyboardInterrupt):
             configure(lab.reach(), lab.settings(tags=("base",)), on_event=press)
-        assert leftovers(lab) == []
+        assert leftovers(home) == []
 
 
 def test_a_playbook_that_can_t_be_read_is_no_success(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from provision.errors import UsageError
-from provision.guests.playbook import PlaybookRun, command, environment, ssh_options, unsafe
+from provision.guests.playbook import PlaybookRun, command, environment, unsafe
 from provision.guests.resources import data_folder, payload_folder, playbook
+from provision.guests.ssh import ssh_options
 
 INVENTORY = {"_meta": {"hostvars": {f"lab-cpu-{n}": {} for n in range(1, 31)}}}
 
@@ -18,13 +19,12 @@ def test_a_command_names_files_and_safe_words_only() -> None:
         limit=("lab-cpu-1", "lab-cpu-2"),
         check=True,
         diff=True,
-        private_key=Path("/k/id"),
     )
     words = command(run, Path("/run/x"))
     assert words[1:] == [
         *("site.yml", "--inventory", "/run/x/inventory.json", "--extra-vars", "@/run/x/vars.json"),
         *("--forks", "2", "--tags=base,verify", "--limit=lab-cpu-1,lab-cpu-2"),
-        *("--private-key=/k/id", "--check", "--diff"),
+        *("--check", "--diff"),
     ]
 
 
@@ -45,7 +45,7 @@ def test_fault_46_secrets_and_foreign_settings_stay_outside(
 ) -> None:
     monkeypatch.setenv("VDL_PASSWORD", "xyzzy")
     monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "false")
-    seen = environment(PlaybookRun(Path("site.yml"), INVENTORY), Path("/run/x"), 7)
+    seen = environment(Path("/run/x"), 7)
     assert "xyzzy" not in str(seen)
     assert "ANSIBLE_HOST_KEY_CHECKING" not in seen
     assert seen["VDL_EVENTS_FD"] == "7"
@@ -58,7 +58,7 @@ def test_a_path_survives_ssh_s_own_quoting() -> None:
 
 
 def test_without_a_file_of_our_own_the_user_s_known_hosts_count() -> None:
-    assert not any("KnownHosts" in word or "HostKey" in word for word in ssh_options(None))
+    assert not any("KnownHosts" in word or "HostKey" in word for word in ssh_options())
 
 
 def test_every_text_is_marked_as_data() -> None:
