@@ -1,0 +1,1 @@
+"""What happened on the machine while steps were timed."""
