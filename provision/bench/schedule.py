@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ from provision.bench.results import MachineFacts, Run, new_run_folder, write_run
 from provision.errors import UsageError
 from provision.guests.configure import Guests, Settings, measure
 from provision.guests.events import Event, PlaybookResult
-from provision.spec.model import BenchmarkRun, Lab
+from provision.spec.benchmark import BenchmarkRun
+from provision.spec.model import Lab
+
+DEFAULT_ENGINE = "tensorflow"
+OPTIONS = (
+    "xla", "image_size", "time_limit", "precision_target", "epochs", "target_accuracy",
+)  # fmt: skip
+"""Keys of a benchmark that the payload has an option for, of the same name and meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ def bench(
 
 
 def payload_runs(benchmarks: tuple[BenchmarkRun, ...]) -> list[dict[str, Any]]:
-    """Return one entry for the role `benchmark` per model, batch size and precision."""
+    """Return one entry for the role `benchmark` per model, engine, batch size and precision."""
     runs = [run for benchmark in benchmarks for run in _expanded(benchmark)]
     seen: Counter[str] = Counter()
     for run in runs:
@@ -80,19 +88,37 @@ def payload_runs(benchmarks: tuple[BenchmarkRun, ...]) -> list[dict[str, Any]]:
 
 
 def _expanded(benchmark: BenchmarkRun) -> Iterator[dict[str, Any]]:
-    limit = benchmark.time_limit
+    combinations = product(benchmark.engine, benchmark.batch_size, benchmark.precision)
+    for engine, batch_size, precision in combinations:
+        yield {
+            "name": _name(benchmark, engine, f"b{batch_size}", precision),
+            "model": benchmark.model,
+            "batch_size": str(batch_size),
+            "precision": precision,
+            "data": benchmark.data,
+            "arguments": list(_arguments(benchmark, engine)),
+        }
+
+
+def _name(benchmark: BenchmarkRun, engine: str, *parts: str) -> str:
+    """Return a name that tells runs apart; it becomes a file name, here and in the guests."""
     # What the data is goes into the name, as far as a file name can carry it.
     data = re.sub(r"[^A-Za-z0-9]+", "-", benchmark.data).strip("-")[-40:]
-    for batch_size in benchmark.batch_size:
-        for precision in benchmark.precision:
-            yield {
-                "name": f"{benchmark.model}-b{batch_size}-{precision}-{data}",
-                "model": benchmark.model,
-                "batch_size": batch_size,
-                "precision": precision,
-                "data": benchmark.data,
-                "arguments": [f"--time-limit={limit}"] if limit else [],
-            }
+    words = [benchmark.model, *parts, data]
+    words += [engine] if engine != DEFAULT_ENGINE else []
+    words += [f"{benchmark.image_size}px"] if benchmark.image_size else []
+    words += [f"xla-{benchmark.xla}"] if benchmark.xla else []
+    return "-".join(words)
+
+
+def _arguments(benchmark: BenchmarkRun, engine: str) -> Iterator[str]:
+    """Yield an option of the payload for each key of the same name that the entry has."""
+    if engine != DEFAULT_ENGINE:
+        yield f"--engine={engine}"
+    for key in OPTIONS:
+        value = getattr(benchmark, key)
+        if value is not None:
+            yield f"--{key.replace('_', '-')}={value}"
 
 
 def machine_facts(guests: Guests) -> dict[str, MachineFacts]:

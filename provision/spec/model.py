@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -18,13 +17,14 @@ from pydantic import (
     model_validator,
 )
 
+from provision.spec.benchmark import BenchmarkRun
+from provision.spec.frozen import Frozen
 from provision.spec.sshkey import PublicKey
 from provision.spec.units import Size
 from provision.spec.values import (
     ADDRESS,
     HOST,
     CardText,
-    DataText,
     DeviceGroupText,
     DriverBranch,
     GroupName,
@@ -59,13 +59,6 @@ Cpus = Annotated[int, Field(strict=True, ge=1, le=768)]
 GpuCount = Annotated[int, Field(strict=True, ge=1, le=16)]
 # What the newest release allows (Broadcom KB 309986); the plan knows what older ones do.
 CardCount = Annotated[int, Field(strict=True, ge=1, le=128)]
-BatchSize = Annotated[int, Field(strict=True, ge=1, le=65_536)]
-
-
-class Frozen(BaseModel):
-    """Base of all spec types: no unknown keys, no changes after reading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class VCenter(Frozen):
@@ -219,25 +212,6 @@ class Drivers(Frozen):
         default=None, description='Branch of the data-centre driver for passthrough, such as "570".'
     )
     vgpu: VgpuDriver | None = Field(default=None, description="Driver and licence of vGPU guests.")
-
-
-class BenchmarkRun(Frozen):
-    """One payload run per combination of batch size and precision."""
-
-    model: Literal["mnist", "vgg11", "vgg16", "vgg19"] = Field(description="Network to train.")
-    batch_size: Annotated[tuple[BatchSize, ...], Field(min_length=1)] = Field(
-        default=(64,), description="Images per step; one run each."
-    )
-    precision: Annotated[
-        tuple[Literal["fp32", "mixed_bf16", "mixed_fp16"], ...], Field(min_length=1)
-    ] = Field(default=("fp32",), description="Arithmetic; one run each.")
-    data: DataText = Field(
-        default="synthetic", description="`synthetic`, or the path of a data set."
-    )
-    time_limit: Annotated[int, Field(strict=True, ge=1, le=86_400)] | None = Field(
-        default=None,
-        description="Seconds for warm-up and timed steps of each run; else the payload's default.",
-    )
 
 
 # Where a machine goes, and not what it is: seen in vCenter, so it is no part of the digest.

@@ -17,6 +17,7 @@ from provision.spec.problems import Problem
 _KINDS = {
     "string_type": "text",
     "int_type": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "tuple_type": "a list, such as [a, b]",
     "dict_type": "a mapping of names to values",

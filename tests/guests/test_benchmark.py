@@ -51,7 +51,8 @@ def test_a_run_that_fails_stops_no_other(tmp_path: Path) -> None:
         assert not host.done
         assert (host.message or "").startswith("too-big, endless:")
         assert host.data["vdl_runs"] == {"too-big": 1, "endless": 124, "good": 0}
-        assert [path.name for path in (results / name).iterdir()] == ["good.json"]
+        kept = sorted(path.name for path in (results / name).iterdir())
+        assert kept == ["endless.log", "good.json", "too-big.log"]
     failed = {e.item: e.message for e in events if e.kind is EventKind.ITEM_FAILED}
     assert "out of memory" in (failed["too-big"] or "")
     assert "its time limit of 1 s" in (failed["endless"] or "")
@@ -66,7 +67,7 @@ def test_a_run_that_a_lost_connection_left_behind_is_ended(tmp_path: Path) -> No
         home = lab.guests["lab-cpu-1"].payload_dir
         release = next((home / "releases").iterdir())
         script = Path("playbooks/roles/benchmark/files/measure.py").read_text()
-        words = ["python3", "-c", script, str(home), "lost", "600", "--batch-size=3"]
+        words = ["python3", "-c", script, str(home), "lost", "600", "600", "--batch-size=3"]
         lost = subprocess.Popen(words, env={"PYTHONPATH": str(release), "PATH": "/usr/bin:/bin"})
         while not (home / "results" / "lost.log").exists():
             time.sleep(0.05)

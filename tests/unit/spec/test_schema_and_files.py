@@ -88,7 +88,7 @@ def test_the_starter_is_correct_as_it_is(files: Files) -> None:
 
 def test_the_starter_is_correct_with_its_examples_taken_in(files: Files) -> None:
     text = re.sub(
-        r"(?m)^(\s*)# ((pinned|pair|big|close|apart|here|vgpu|  package|  token):)",
+        r"(?m)^(\s*)# ((pinned|pair|big|close|apart|here|vgpu|  package|  token):|- \{model)",
         r"\1\2",
         STARTER,
     )
@@ -96,4 +96,5 @@ def test_the_starter_is_correct_with_its_examples_taken_in(files: Files) -> None
     groups = "cpu shared direct pinned pair big close apart here"
     assert set(lab.machines) == set(groups.split())
     assert lab.drivers.vgpu is not None
+    assert lab.benchmark[-1].distributed
     assert not re.search(r"(?im)^\s*(password|secret|token):\s*$", STARTER)

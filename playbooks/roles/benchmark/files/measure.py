@@ -1,8 +1,10 @@
-"""Run the payload once, alone in this guest, for a limited time.
+"""Run the payload once, alone in this guest, and end it if it hangs.
 
-Runs in the guest: `measure.py FOLDER NAME SECONDS PAYLOAD_ARGUMENT...`. The document goes to
-FOLDER/results/NAME.json, what the payload says to FOLDER/results/NAME.log. A run that a broken
-connection left behind is ended first: it would take part in the measurement.
+Runs in the guest: `measure.py FOLDER NAME SECONDS SILENCE PAYLOAD_ARGUMENT...`. The document goes
+to FOLDER/results/NAME.json, what the payload says to FOLDER/results/NAME.log. The payload is ended
+with its whole process group after SECONDS, or after SILENCE seconds without a word: it tells each
+few seconds how fast it is. A run that a broken connection left behind is ended first: it would
+take part in the measurement.
 """
 
 import fcntl
@@ -10,11 +12,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
 TAIL_LINES = 12
 GRACE_SECONDS = 10
+POLL_SECONDS = 0.2
 TIMED_OUT = 124  # as timeout(1) has it
 
 
@@ -32,8 +36,10 @@ def lock_alone(folder: Path) -> int:
     return lock
 
 
-def run(command: list[str], log: Path, lock: int, seconds: float) -> int:
-    """Run the payload in a process group of its own; return its exit code."""
+def run(
+    command: list[str], log: Path, lock: int, seconds: float, silence: float
+) -> tuple[int, str]:
+    """Run the payload in a process group of its own; return its exit code, and why it was ended."""
     with log.open("wb") as output:
         child = subprocess.Popen(
             command,
@@ -43,29 +49,55 @@ def run(command: list[str], log: Path, lock: int, seconds: float) -> int:
             start_new_session=True,
         )
         os.pwrite(lock, f"{child.pid} {os.getpid()} ".ljust(64).encode(), 0)
-        try:
-            return child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(GRACE_SECONDS)
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            return TIMED_OUT
+        why = watch(child, log, seconds, silence)
+        return (TIMED_OUT, why + end(child)) if why else (child.returncode, "")
+
+
+def watch(child: "subprocess.Popen[bytes]", log: Path, seconds: float, silence: float) -> str:
+    """Wait for the payload; return an empty text when it is done, else why to end it."""
+    start = heard = time.monotonic()
+    size = 0
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(POLL_SECONDS)
+            return ""
+        now = time.monotonic()
+        if log.stat().st_size != size:
+            size, heard = log.stat().st_size, now
+        if now - start >= seconds:
+            return f"ended after its time limit of {seconds:.0f} s"
+        if now - heard >= silence:
+            return f"hung: ended after {silence:.0f} s without a word"
+
+
+def end(child: "subprocess.Popen[bytes]") -> str:
+    """End the payload and all that it started; return what to add if that was in vain."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(GRACE_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    try:
+        child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        # It waits inside the kernel, as for a GPU that no longer answers.
+        return f"; process {child.pid} can't be killed, reboot this machine"
+    return ""
 
 
 if __name__ == "__main__":
-    home, name, limit, arguments = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4:]
+    home, name, arguments = Path(sys.argv[1]), sys.argv[2], sys.argv[5:]
     results = home / "results"
     results.mkdir(exist_ok=True)
     document, said = results / f"{name}.json", results / f"{name}.log"
     held = lock_alone(home)
     document.unlink(missing_ok=True)
     words = [sys.executable, "-m", "payload", *arguments, "--output", str(document)]
-    code = run(words, said, held, limit)
+    code, ended = run(words, said, held, float(sys.argv[3]), float(sys.argv[4]))
     if code != 0:
         tail = said.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-        over = [f"ended after its time limit of {limit:.0f} s"] if code == TIMED_OUT else []
-        sys.stderr.write("\n".join([*tail, *over, f"the whole log is {said}"]))
+        sys.stderr.write(
+            "\n".join([*tail, *([ended] if ended else []), f"the whole log is {said}"])
+        )
     sys.exit(code % 256)
