@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from provision.apply.pipeline import gpus_wanted, has_gpus
+from provision.plan.devices import devices_text, request_text
 from provision.plan.identity import instance_uuid
-from provision.plan.snapshot import STAMP_SPEC, Power, Snapshot, Vm
-from provision.spec.model import GpuRequest, Lab, Machine, PassthroughRequest, VgpuRequest
+from provision.plan.snapshot import STAMP_SPEC, Host, Power, Snapshot, Vm
+from provision.spec.model import Lab, Machine
 
 
 class State(StrEnum):
@@ -47,7 +48,7 @@ class Row:
 def status(lab: Lab, snapshot: Snapshot) -> tuple[Row, ...]:
     """Return a row per machine in the order of the lab file, then the surplus VMs by name."""
     vms = {vm.instance_uuid: vm for vm in snapshot.vms if vm.lab == lab.lab}
-    hosts = {host.id: host.name for host in snapshot.hosts}
+    hosts = {host.id: host for host in snapshot.hosts}
     rows = []
     for machine in lab.resolve():
         uuid = instance_uuid(snapshot.vcenter.instance_uuid, lab.lab, machine.name)
@@ -57,20 +58,21 @@ def status(lab: Lab, snapshot: Snapshot) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _row(machine: Machine, vm: Vm | None, hosts: Mapping[str, str]) -> Row:
+def _row(machine: Machine, vm: Vm | None, hosts: Mapping[str, Host]) -> Row:
     if vm is None:
-        return Row(machine.name, State.ABSENT, gpu=_wish(machine.gpu))
+        return Row(machine.name, State.ABSENT, gpu=request_text(machine.gpu) if machine.gpu else "")
     return _found(machine.name, _state(machine, vm), vm, hosts)
 
 
-def _found(name: str, state: State, vm: Vm, hosts: Mapping[str, str]) -> Row:
+def _found(name: str, state: State, vm: Vm, hosts: Mapping[str, Host]) -> Row:
+    host = hosts.get(vm.host_id or "")
     return Row(
         machine=name,
         state=state,
         vm_id=vm.id,
         path=vm.path,
-        host=hosts.get(vm.host_id or ""),
-        gpu=", ".join(gpu.value for gpu in vm.gpus),
+        host=host.name if host else None,
+        gpu=devices_text(vm.gpus, host.cards if host else ()),
         address=next(iter(vm.addresses), None),
         guest=_guest(vm),
     )
@@ -92,15 +94,3 @@ def _guest(vm: Vm) -> str:
     if vm.power is not Power.ON:
         return ""
     return "running" if vm.tools_running else "no tools yet"
-
-
-def _wish(gpu: GpuRequest | None) -> str:
-    if gpu is None:
-        return ""
-    if isinstance(gpu, VgpuRequest):
-        wish, count = gpu.vgpu, gpu.count
-    elif isinstance(gpu, PassthroughRequest):
-        wish, count = gpu.passthrough, gpu.count
-    else:
-        wish, count = gpu.group, 1
-    return f"{count} x {wish}" if count > 1 else wish

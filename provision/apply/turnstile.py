@@ -1,8 +1,9 @@
 """The order in which machines of one host may power on.
 
-A vGPU's card is picked by its host at power-on, from what is there at that moment. The plan
-knows which card only if machines of a host power on in the plan's order, and after those that
-give cards back. Nobody waits here: who may not pass is parked, and named again once it may.
+A vGPU's card is picked by its host at power-on, from what is there at that moment, and so is a
+passthrough card that is asked for by model or label. The plan knows which card only if machines
+of a host power on in the plan's order, and after those that give cards back. Nobody waits here:
+who may not pass is parked, and named again once it may.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class Turnstile:
         self._gates: dict[str, _Gate] = defaultdict(_Gate)
         self._needs: dict[str, str] = {}
         self._holds: dict[str, str] = {}
-        for action in actions:
+        every = tuple(actions)
+        self._mixed = _mixed(every)
+        for action in every:
             self._admit(action)
 
     def _admit(self, action: Action) -> None:
@@ -60,11 +63,11 @@ class Turnstile:
             self._holds[action.machine] = vm.host_id
             self._gates[vm.host_id].holders[action.machine] = None
         gpu = action.spec.gpu if action.spec else None
-        host = action.host_id or (vm.host_id if vm else None)
+        host = _host_of(action)
         if Step.POWER_ON not in steps or gpu is None or host is None:
             return
         self._needs[action.machine] = host
-        if not isinstance(gpu, PassthroughRequest):
+        if not isinstance(gpu, PassthroughRequest) or host in self._mixed:
             self._gates[host].queue[action.machine] = None
 
     def holds(self, machine: str) -> bool:
@@ -96,3 +99,21 @@ class Turnstile:
             return free
         self._gates[host].queue.pop(machine, None)
         return free + self._gates[host].release()
+
+
+def _host_of(action: Action) -> str | None:
+    return action.host_id or (action.vm.host_id if action.vm else None)
+
+
+def _mixed(actions: Iterable[Action]) -> set[str]:
+    """Return the hosts whose machines ask for whole cards in more than one way.
+
+    One that takes any card of a model may be given the card that another asks for by its address
+    or label, unless that other one goes first. Machines that ask for the same need no order.
+    """
+    wishes: dict[str, set[str]] = defaultdict(set)
+    for action in actions:
+        gpu, host = action.spec.gpu if action.spec else None, _host_of(action)
+        if isinstance(gpu, PassthroughRequest) and host is not None:
+            wishes[host].add(gpu.cards)
+    return {host for host, cards in wishes.items() if len(cards) > 1}

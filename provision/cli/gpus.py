@@ -56,11 +56,15 @@ def _show_fits(wanted: str, counts: tuple[tuple[str, int], ...], output: str) ->
 
 
 def _table(rows: tuple[GpuRow, ...]) -> Table:
+    """Return a line per card; labels have a column where there are any."""
+    labelled = ["label"] if any(row.label for row in rows) else []
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("host", "address", "model", "mode", "vGPU mode", "policy", "used by", "free"):
+    modes = ("mode", "vGPU mode", "policy")
+    for title in ("host", "address", "model", *labelled, *modes, "used by", "free"):
         table.add_column(title)
     for row in rows:
-        modes = (row.vgpu_mode.value if row.vgpu_mode else "", row.policy or "")
+        label = [row.label or ""] if labelled else []
+        set_to = (row.mode.value, row.vgpu_mode.value if row.vgpu_mode else "", row.policy or "")
         used = "\n".join(row.used_by)
-        table.add_row(row.host, row.address, row.model, row.mode.value, *modes, used, row.free)
+        table.add_row(row.host, row.address, row.model, *label, *set_to, used, row.free)
     return table

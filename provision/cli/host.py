@@ -31,6 +31,7 @@ from provision.hosts.run import HostDeadlines, HostEvent, HostOptions, Phase, pr
 from provision.hosts.wish import PassthroughWish, SharedWish, Wish
 from provision.spec.model import Lab
 from provision.spec.reader import load_lab
+from provision.spec.values import hardware_label
 from provision.vsphere.host_port import HostPort, HostState
 
 MODES = {"sameSize": VgpuMode.SAME_SIZE, "mixedSize": VgpuMode.MIXED_SIZE, "mig": VgpuMode.MIG}
@@ -61,6 +62,7 @@ class Asked:
     "--passthrough", "cards", multiple=True, metavar="MODEL|ADDRESS",
     help="Pass these cards through; may be given several times, or with commas.",
 )  # fmt: skip
+@click.option("--label", help="With --passthrough: the hardware label that the cards get.")
 @click.option("--shared", is_flag=True, help="Share all cards of the host, for vGPUs.")
 @click.option("--vgpu-mode", type=click.Choice(list(MODES)), help="With --shared: the vGPU mode.")
 @click.option(
@@ -92,6 +94,7 @@ def prepare_command(  # noqa: PLR0913 - an option each
     host: str,
     lab_file: Path,
     cards: tuple[str, ...],
+    label: str | None,
     shared: bool,
     vgpu_mode: str | None,
     policy: str | None,
@@ -108,7 +111,7 @@ def prepare_command(  # noqa: PLR0913 - an option each
     Uses maintenance mode and a reboot only where a setting needs them, and powers off no VM.
     Interrupted, it goes on where it was when it is run again.
     """  # fmt: skip
-    wish = _wish(cards, vgpu_mode, policy, shared=shared)
+    wish = _wish(cards, label, vgpu_mode, policy, shared=shared)
     limits = HostDeadlines(enter_maintenance=evacuation_timeout, come_back=reboot_timeout)
     asked = Asked(check, yes, leave, output, limits)
     lab = load_lab(lab_file)
@@ -118,7 +121,12 @@ def prepare_command(  # noqa: PLR0913 - an option each
 
 
 def _wish(
-    cards: tuple[str, ...], vgpu_mode: str | None, policy: str | None, *, shared: bool
+    cards: tuple[str, ...],
+    label: str | None,
+    vgpu_mode: str | None,
+    policy: str | None,
+    *,
+    shared: bool,
 ) -> Wish:
     if shared is bool(cards):
         raise UsageError(
@@ -127,11 +135,22 @@ def _wish(
         )
     if cards and (vgpu_mode or policy):
         raise UsageError("--vgpu-mode and --policy go with --shared", fix="leave them out")
+    if shared and label is not None:
+        raise UsageError("--label goes with --passthrough", fix="leave it out")
     if shared:
         return SharedWish(
             MODES[vgpu_mode] if vgpu_mode else None, AssignmentPolicy(policy) if policy else None
         )
-    return PassthroughWish(tuple(part.strip() for text in cards for part in text.split(",")))
+    names = tuple(part.strip() for text in cards for part in text.split(","))
+    return PassthroughWish(names, None if label is None else _label(label))
+
+
+def _label(text: str) -> str:
+    try:
+        return hardware_label(text)
+    except ValueError as error:
+        fix = "use a label that a lab file can ask for"
+        raise UsageError(f"--label {error}", subject=repr(text), fix=fix) from None
 
 
 def _prepare(host: str, wish: Wish, lab: Lab, port: HostPort, asked: Asked) -> ExitCode:

@@ -30,12 +30,14 @@ class Differences:
         graphics: The graphics settings to send; None where those that are set suffice.
         settings: What differs in the graphics settings, in words.
         pending: What a reboot makes real, in words; nothing where no reboot is needed.
+        labels: The wanted hardware label of each card whose label differs; real at once.
     """
 
     passthrough: Mapping[str, bool] = field(default_factory=dict)
     graphics: GraphicsSettings | None = None
     settings: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_reboot(self) -> bool:
@@ -45,7 +47,7 @@ class Differences:
     @property
     def any(self) -> bool:
         """Whether anything differs."""
-        return bool(self.passthrough or self.graphics or self.pending)
+        return bool(self.passthrough or self.graphics or self.pending or self.labels)
 
     def words(self) -> tuple[str, ...]:
         """Return all that differs, for a message."""
@@ -53,7 +55,8 @@ class Differences:
             f"passthrough of {address} is {'off' if wanted else 'on'}"
             for address, wanted in sorted(self.passthrough.items())
         )
-        return (*cards, *self.settings, *self.pending)
+        labels = (f"label of {address} → {text}" for address, text in sorted(self.labels.items()))
+        return (*cards, *labels, *self.settings, *self.pending)
 
 
 def differences(state: HostState, wish: Wish) -> Differences:
@@ -74,7 +77,8 @@ def differences(state: HostState, wish: Wish) -> Differences:
     word = "on" if enabled else "off"
     pending = (f"passthrough {word} for {', '.join(unbooted)}",) if unbooted else ()
     if isinstance(wish, PassthroughWish):
-        return Differences(passthrough, pending=pending)
+        labels = {gpu.address: wish.label for gpu in cards if wish.label not in (None, gpu.label)}
+        return Differences(passthrough, pending=pending, labels=labels)
     settings = tuple(_settings(state, wish, cards))
     unreal = _unreal(state, wish, cards)
     return Differences(

@@ -123,10 +123,14 @@ def _incapable(state: HostState, wish: Wish, wanted: Differences) -> Iterator[Fi
 
 
 def _in_use(state: HostState, wanted: Differences, *, stopping: bool) -> Iterator[Finding]:
-    """Yield the cards that VMs hold; without a stop, only of those that change."""
+    """Yield the cards that VMs hold; without a stop, only of those that change.
+
+    A VM that asked for a card by its label would not start again once that label is another.
+    """
     names = {vm.id: vm.name for vm in state.vms}
     for gpu in state.gpus:
-        if gpu.vm_ids and (stopping or gpu.address in wanted.passthrough):
+        relabelled = gpu.label is not None and gpu.address in wanted.labels
+        if gpu.vm_ids and (stopping or relabelled or gpu.address in wanted.passthrough):
             users = ", ".join(sorted(names.get(vm, vm) for vm in gpu.vm_ids))
             yield _error(
                 "gpu-in-use",

@@ -24,6 +24,7 @@ class StepKind(StrEnum):
 
     ENTER_MAINTENANCE = "enter-maintenance"
     SET_PASSTHROUGH = "set-passthrough"
+    SET_LABELS = "set-labels"
     SET_GRAPHICS = "set-graphics"
     REBOOT = "reboot"
     WAIT = "wait-for-return"
@@ -35,14 +36,15 @@ class StepKind(StrEnum):
 class Step:
     """One step, and why it is taken.
 
-    `passthrough` is the setting of each card by address, for `set-passthrough`; `graphics` is
-    what `set-graphics` sets.
+    `passthrough` is the setting of each card by address, for `set-passthrough`; `labels` are
+    those that `set-labels` gives to cards by address; `graphics` is what `set-graphics` sets.
     """
 
     kind: StepKind
     reason: str
     passthrough: Mapping[str, bool] = field(default_factory=dict)
     graphics: GraphicsSettings = field(default_factory=GraphicsSettings)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,10 @@ def _steps(state: HostState, wanted: Differences, *, ours: bool) -> Iterator[Ste
         yield Step(
             StepKind.SET_PASSTHROUGH, _toggles(wanted.passthrough), passthrough=wanted.passthrough
         )
+    if wanted.labels:
+        texts = sorted(set(wanted.labels.values()))
+        reason = f"{', '.join(texts)} for {', '.join(sorted(wanted.labels))}"
+        yield Step(StepKind.SET_LABELS, reason, labels=wanted.labels)
     if wanted.graphics is not None:
         yield Step(StepKind.SET_GRAPHICS, "; ".join(wanted.settings), graphics=wanted.graphics)
     if wanted.needs_reboot:

@@ -16,6 +16,7 @@ VERSION = 1
 WORDS: Mapping[StepKind, str] = {
     StepKind.ENTER_MAINTENANCE: "enter maintenance mode",
     StepKind.SET_PASSTHROUGH: "set passthrough",
+    StepKind.SET_LABELS: "set hardware labels",
     StepKind.SET_GRAPHICS: "set graphics",
     StepKind.REBOOT: "reboot the host",
     StepKind.WAIT: "wait for its return",
@@ -93,6 +94,8 @@ def _step(step: Step, done: bool) -> dict[str, Any]:  # noqa: FBT001 - private, 
     found: dict[str, Any] = {"step": step.kind.value, "reason": step.reason, "done": done}
     if step.kind is StepKind.SET_PASSTHROUGH:
         found["passthrough"] = dict(step.passthrough)
+    if step.kind is StepKind.SET_LABELS:
+        found["labels"] = dict(step.labels)
     if step.kind is StepKind.SET_GRAPHICS:
         modes = {address: mode and mode.value for address, mode in step.graphics.modes.items()}
         policy = step.graphics.policy
@@ -119,4 +122,5 @@ def _card(gpu: GpuState) -> dict[str, Any]:
         "passthrough": {"enabled": gpu.enabled, "active": gpu.active},
         "graphics": gpu.graphics,
         "vgpu_mode": gpu.vgpu_mode.value if gpu.vgpu_mode else None,
+        "label": gpu.label,
     }

@@ -166,6 +166,7 @@ class _Run:
         {
             StepKind.ENTER_MAINTENANCE: self._enter,
             StepKind.SET_PASSTHROUGH: self._passthrough,
+            StepKind.SET_LABELS: self._labels,
             StepKind.SET_GRAPHICS: self._graphics,
             StepKind.REBOOT: self._reboot,
             StepKind.WAIT: self._wait,
@@ -188,6 +189,10 @@ class _Run:
             Deadline.after(self._limits.settings),
             now=self._state.rebind,
         )
+
+    def _labels(self, step: Step) -> None:
+        deadline = Deadline.after(self._limits.settings)
+        self._port.set_labels(self._state.id, step.labels, deadline)
 
     def _graphics(self, step: Step) -> None:
         # First the note: an assignment policy does not show that it waits for a reboot.

@@ -12,13 +12,18 @@ from provision.vsphere.host_port import GpuState, HostState
 
 @dataclass(frozen=True, slots=True)
 class PassthroughWish:
-    """These cards shall be passed through. Each is named by its address, model or name."""
+    """These cards shall be passed through. Each is named by its address, model or name.
+
+    `label` is the hardware label that they shall have; None leaves theirs as they are.
+    """
 
     cards: tuple[str, ...]
+    label: str | None = None
 
     def text(self) -> str:
         """Return the wish in words."""
-        return f"passthrough of {', '.join(self.cards)}"
+        label = f" with the label {self.label}" if self.label else ""
+        return f"passthrough of {', '.join(self.cards)}{label}"
 
 
 @dataclass(frozen=True, slots=True)

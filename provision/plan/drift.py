@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from provision.gpu.catalogue import stem_of
+from provision.plan.devices import devices_text, models_of, request_text
 from provision.plan.model import Change
 from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed
 from provision.plan.settings import FIRMWARE, MMIO_SIZE, derived_settings
 from provision.plan.snapshot import STAMP_RESOLVED, STAMP_SPEC, Card, GpuDevice, Power, Vm
-from provision.spec.model import AFFINITY, GpuRequest, GroupRequest, Machine, VgpuRequest
+from provision.spec.model import AFFINITY, GpuRequest, GroupRequest, Machine
 from provision.spec.units import Size
 
-_PCI_IDS = re.compile(
-    r"(?:0x)?(?P<vendor>[0-9a-f]{1,4}):(?:0x)?(?P<device>[0-9a-f]{1,4})", re.IGNORECASE
-)
 # Read from the VM itself; everything else that a spec has can only be known from the stamp.
 _SEEN_ON_THE_VM = frozenset({"lab", "group", "index", "cpus", "memory", "gpu"}) | AFFINITY
 
@@ -78,21 +74,6 @@ def drift(machine: Machine, vm: Vm, need: Need | None, cards: Sequence[Card] = (
     )
 
 
-def request_text(request: GpuRequest | None) -> str:
-    """Return a GPU request as a person reads it."""
-    if request is None:
-        return "none"
-    if isinstance(request, GroupRequest):
-        return request.group
-    if isinstance(request, VgpuRequest):
-        return _times(request.count, request.vgpu)
-    return _times(request.count, f"{request.passthrough} (passthrough)")
-
-
-def _times(count: int, text: str) -> str:
-    return text if count == 1 else f"{count} x {text}"
-
-
 def _sizes(machine: Machine, vm: Vm) -> list[Change]:
     changes = []
     if vm.cpus != machine.cpus:
@@ -130,11 +111,7 @@ def _gpus(machine: Machine, vm: Vm, need: Need | None) -> list[Change]:
     devices = _own_kinds(vm)
     if (machine.gpu is not None and need is None) or _agree(machine.gpu, need, devices):
         return []
-    counts = Counter(
-        gpu.value if gpu.kind != "passthrough" else f"{gpu.value} (passthrough)" for gpu in devices
-    )
-    now = ", ".join(_times(n, value) for value, n in sorted(counts.items())) or "none"
-    return [Change("gpu", now, request_text(machine.gpu))]
+    return [Change("gpu", devices_text(devices) or "none", request_text(machine.gpu))]
 
 
 def _agree(request: GpuRequest | None, need: Need | None, devices: list[GpuDevice]) -> bool:
@@ -160,16 +137,9 @@ def _is_one(gpu: GpuDevice, need: VgpuNeed | ModelNeed) -> bool:
 
 
 def _is_model(gpu: GpuDevice, need: ModelNeed) -> bool:
-    """Whether a device may get a card of this model; it may allow other models too."""
-    if gpu.kind != "passthrough":
-        return False
-    pairs = (_PCI_IDS.fullmatch(text.strip()) for text in gpu.value.split(","))
-    return any(
-        int(ids["vendor"], 16) == need.model.vendor_id
-        and int(ids["device"], 16) in need.model.device_ids
-        for ids in pairs
-        if ids is not None
-    )
+    """Whether a device gets a card of this model and label; it may allow other models too."""
+    same = gpu.kind == "passthrough" and gpu.label == need.label
+    return same and need.model in models_of(gpu)
 
 
 def _stamped(machine: Machine, vm: Vm) -> list[Change]:

@@ -33,6 +33,7 @@ class GpuRow:
         free: What is free of it, as a person reads it.
         framebuffer_gib: Framebuffer of the card.
         profiles: How many more vGPUs of each profile the card takes; only those it takes.
+        label: Its hardware label, by which a lab file can ask for it.
     """
 
     host: str
@@ -45,6 +46,7 @@ class GpuRow:
     free: str
     framebuffer_gib: int
     profiles: tuple[tuple[str, int], ...] = ()
+    label: str | None = None
 
 
 def gpus_view(snapshot: Snapshot) -> tuple[GpuRow, ...]:
@@ -127,6 +129,7 @@ def _row(host: Host, card: Card, names: dict[str, str]) -> GpuRow:
         free=_free(host, card, profiles),
         framebuffer_gib=framebuffer_mib(card) // 1024,
         profiles=profiles,
+        label=card.label,
     )
 
 

@@ -1,9 +1,9 @@
 """Placing machines one after the other, each where it seems best: fast, and nearly always enough.
 
 Machines that are hard to place go first: those that have a VM already, cards by address, cards
-by model, then vGPUs by falling framebuffer, machines without a GPU last. Machines that want the
-same stand together and share one heap of hosts, so that placing one costs a look at a few hosts
-and not at all of them.
+by label, cards by model, then vGPUs by falling framebuffer, machines without a GPU last. Machines
+that want the same stand together and share one heap of hosts, so that placing one costs a look at
+a few hosts and not at all of them.
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ def _kind(need: Need | None) -> tuple[float | str, ...]:
     if isinstance(need, PinnedNeed):
         return 0, 0, 0, f"{need.host}/{need.address}"
     if isinstance(need, ModelNeed):
-        return 1, -need.count, 0, need.model.key
+        # Who asks for no label may be given a card that has one, hence comes later.
+        return 1, int(need.label is None), -need.count, f"{need.model.key} {need.label or ''}"
     if isinstance(need, GroupNeed):
         return 2, 0, 0, need.group
     if isinstance(need, VgpuNeed):

@@ -14,7 +14,6 @@ from provision.plan.needs import (
     PinnedNeed,
     VgpuNeed,
     framebuffer_mib,
-    model_of,
 )
 from provision.plan.poweron import free_framebuffer
 from provision.plan.request import Request
@@ -120,6 +119,7 @@ class HostState:
     def free_cards(self, need: ModelNeed, request: Request | None = None) -> list[Card]:
         """Return the free passthrough cards of a model in the order in which to take them.
 
+        Cards with a label come last where the machine asks for none: others may ask for it.
         A node with enough cards comes first, so that a machine's cards share a node where they
         can; then one with room for the machine's CPUs and memory beside those planned there;
         then the one with the fewest cards, so that larger nodes stay whole.
@@ -127,13 +127,14 @@ class HostState:
         cards = [
             card
             for card in self.host.cards
-            if is_ready(card) and card.address not in self.taken and model_of(card) is need.model
+            if is_ready(card) and card.address not in self.taken and need.means(card)
         ]
         size = Counter(card.numa_node for card in cards)
         tight = {node for node in size if request and not self._node_has_room(node, request)}
         return sorted(
             cards,
             key=lambda card: (
+                need.label is None and card.label is not None,
                 size[card.numa_node] < need.count,
                 card.numa_node in tight,
                 abs(size[card.numa_node] - need.count),
@@ -191,7 +192,7 @@ class HostState:
 
     def _is_free(self, need: PinnedNeed) -> bool:
         return need.host == self.host.name and any(
-            card.address == need.address and is_ready(card) and card.address not in self.taken
+            need.means(card) and is_ready(card) and card.address not in self.taken
             for card in self.host.cards
         )
 

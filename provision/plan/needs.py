@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from provision.gpu.capacity import derive
 from provision.gpu.catalogue import CardModel, Profile, catalogue, stem_of
+from provision.plan.names import listed
 from provision.plan.snapshot import Card, Host
 from provision.spec.model import GpuRequest, GroupRequest, VgpuRequest
 
@@ -35,13 +36,30 @@ class PinnedNeed:
     host: str
     address: str
 
+    def means(self, card: Card) -> bool:
+        """Whether a card of that host is the one that is meant."""
+        return card.address == self.address
+
 
 @dataclass(frozen=True, slots=True)
 class ModelNeed:
-    """`count` whole cards of one model, wherever they are (Dynamic DirectPath I/O)."""
+    """`count` whole cards of one model, wherever they are (Dynamic DirectPath I/O).
+
+    `label` is the hardware label that they must have; None where any card will do.
+    """
 
     model: CardModel
     count: int
+    label: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The cards as messages call them."""
+        return self.model.key if self.label is None else f"{self.model.key} labelled {self.label}"
+
+    def means(self, card: Card) -> bool:
+        """Whether a card is one of those that are meant, in use or not."""
+        return model_of(card) is self.model and self.label in (None, card.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +99,10 @@ def resolve(request: GpuRequest, hosts: Sequence[Host]) -> Need | Unknown:
     if isinstance(request, GroupRequest):
         return _group(request.group, hosts)
     if request.pinned is not None:
-        return _pinned(request.passthrough, *request.pinned, hosts)
-    return _model(request.passthrough, request.count, hosts)
+        return _pinned(request.cards, *request.pinned, hosts)
+    if request.label is not None:
+        return _labelled(request.label, request.model, request.count, hosts)
+    return _model(request.cards, request.count, hosts)
 
 
 def _vgpu(name: str, count: int, hosts: Sequence[Host]) -> VgpuNeed | Unknown:
@@ -130,6 +150,31 @@ def _pinned(text: str, host_name: str, address: str, hosts: Sequence[Host]) -> N
         fix = f"cards of {host_name}: {addresses}"
         return Unknown("gpu-unknown", f"{host_name} has no card at {address}", fix)
     return PinnedNeed(host_name, address)
+
+
+def _labelled(
+    label: str, text: str | None, count: int, hosts: Sequence[Host]
+) -> ModelNeed | Unknown:
+    cards = [card for host in hosts for card in host.cards]
+    models = {m.key: m for card in cards if card.label == label and (m := model_of(card))}
+    if not models:
+        labels = listed(sorted({card.label for card in cards if card.label}))
+        there = f"labels there are: {labels}" if labels else "no card of the cluster has a label"
+        fix = f"{there}; `vdl host prepare HOST --passthrough MODEL --label {label}` sets one"
+        return Unknown("gpu-unknown", f"no card has the label {label}", fix)
+    if text is None:
+        meant = list(models.values())
+    else:
+        meant = [model for model in catalogue().matching(text) if model.key in models]
+    there = listed(sorted(models))
+    if not meant:
+        message = f"no {text} has the label {label}"
+        return Unknown("gpu-unknown", message, f"cards with that label: {there}")
+    if len(meant) > 1:
+        message = f"cards of several models have the label {label}: {there}"
+        fix = f"write passthrough: {{label: {label}, model: {min(m.key for m in meant)}}}"
+        return Unknown("gpu-ambiguous", message, fix)
+    return ModelNeed(meant[0], count, label)
 
 
 def _model(text: str, count: int, hosts: Iterable[Host]) -> Need | Unknown:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from provision.plan.affinity import misplaced, places, unknown_hosts
 from provision.plan.compatibility import compatibility
-from provision.plan.drift import Drift, drift, request_text
+from provision.plan.devices import request_text
+from provision.plan.drift import Drift, drift
 from provision.plan.fingerprint import fingerprint
 from provision.plan.model import (
     Action,

@@ -146,11 +146,18 @@ def _lacks_cards(host: Host, request: Request) -> Refused | None:
         offered = any(group.name == need.group for group in host.device_groups)
         return None if offered else Refused("gpu-unknown", f"does not offer {need.group}")
     if isinstance(need, ModelNeed):
-        cards = [card for card in host.cards if model_of(card) is need.model]
-        return None if cards else Refused("gpu-unknown", f"has no {need.model.key}")
+        return None if any(map(need.means, host.cards)) else _no_such_card(host, need)
     if isinstance(need, VgpuNeed):
         return _lacks_profile(host, need)
     return None
+
+
+def _no_such_card(host: Host, need: ModelNeed) -> Refused:
+    same = [card for card in host.cards if model_of(card) is need.model]
+    if not same:
+        return Refused("gpu-unknown", f"has no {need.model.key}")
+    labels = listed(sorted({card.label or "none" for card in same}))
+    return Refused("gpu-unknown", f"{_cards(same)} without the label {need.label}: {labels}")
 
 
 def _lacks_profile(host: Host, need: VgpuNeed) -> Refused | None:
@@ -173,11 +180,8 @@ def _cards_taken(state: HostState, request: Request) -> Refused:
     need = request.need
     if isinstance(need, VgpuNeed):
         return _no_vgpu(state, need)
-    if isinstance(need, ModelNeed):
-        cards = [card for card in state.host.cards if model_of(card) is need.model]
-        return _no_whole_card(state, cards, request)
-    if isinstance(need, PinnedNeed):
-        cards = [card for card in state.host.cards if card.address == need.address]
+    if isinstance(need, ModelNeed | PinnedNeed):
+        cards = [card for card in state.host.cards if need.means(card)]
         return _no_whole_card(state, cards, request)
     if isinstance(need, GroupNeed):
         return Refused("gpu-in-use", f"{need.group} is in use")
@@ -197,7 +201,9 @@ def _no_whole_card(state: HostState, cards: Sequence[Card], request: Request) ->
         parts.append(f"{len(inactive)} waiting for the host's reboot")
     other = Counter(card.mode.value for card in cards if card.mode is not CardMode.PASSTHROUGH)
     parts += [f"{n} not in passthrough mode but {mode}" for mode, n in sorted(other.items())]
-    text = f"{_cards(cards)}: {', '.join(parts)}"
+    label = request.need.label if isinstance(request.need, ModelNeed) else None
+    marked = f" labelled {label}" if label else ""
+    text = f"{_cards(cards)}{marked}: {', '.join(parts)}"
     if free + len(inactive) >= count:
         return Refused("passthrough-inactive", text)
     if used:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from provision.gpu.types import AssignmentPolicy, CardMode
+from provision.plan.hoststate import is_ready
 from provision.plan.names import listed
 from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed, model_of
 from provision.plan.placement import Outcome, place
@@ -83,6 +84,7 @@ class Remedies:
         for proposals in (
             self._made_again(case),
             self._without_wishes(case),
+            self._without_label(case),
             self._changed_hosts(case),
             self._restarts(case),
             self._less_memory(case),
@@ -157,6 +159,14 @@ class Remedies:
             )
             if less != first and self._works(case, replace(self.problem, requests=requests)):
                 yield f"remove {wish} from {first.group}"
+
+    def _without_label(self, case: Case) -> Iterator[str]:
+        """Propose to take any card of the model."""
+        first = case.requests[0]
+        if isinstance(first.need, ModelNeed) and first.need.label is not None:
+            any_card = replace(first.need, label=None)
+            if self._works(case, self._with_requests(first.group, need=any_card)):
+                yield f"ask for passthrough: {first.need.model.key} in {first.group}, any label"
 
     def _restarts(self, case: Case) -> Iterator[str]:
         """Propose to power the lab's own machines off, so that all can start in a better order."""
@@ -233,7 +243,8 @@ class Remedies:
             )
             larger = replace(host, cards=(*host.cards, *new))
             if self._works(case, self._with_hosts({host.id: larger})):
-                yield f"add {count} more {need.model.key} to {host.name}"
+                what = need.text if isinstance(need, ModelNeed) else need.model.key
+                yield f"add {count} more {what} to {host.name}"
 
     def _host_for_cards(
         self, need: VgpuNeed | ModelNeed, considered: set[str]
@@ -245,7 +256,8 @@ class Remedies:
             if state.host.id in considered and not unusable(state.host, self.outcome.reach):
                 for card in state.host.cards:
                     if card.mode is mode and model_of(card) is need.model:
-                        return state.host, replace(card, passthrough_active=True)
+                        label = need.label if isinstance(need, ModelNeed) else None
+                        return state.host, replace(card, passthrough_active=True, label=label)
         return None
 
 
@@ -286,13 +298,23 @@ def _pass_through(host: Host, need: Need | None) -> Host | None:
 
 
 def _passed_through(card: Card, need: ModelNeed | PinnedNeed) -> Card:
-    if isinstance(need, PinnedNeed):
-        wanted = card.address == need.address
-    else:
-        wanted = model_of(card) is need.model
-    if not wanted or card.uses:
+    if card.uses or not need.means(card):
         return card
     return replace(card, mode=CardMode.PASSTHROUGH, passthrough_active=True)
+
+
+def _label(host: Host, need: Need | None) -> Host | None:
+    """Return the host with the wanted label on its free cards that have none."""
+    if not isinstance(need, ModelNeed) or need.label is None:
+        return None
+    plain = replace(need, label=None)
+    cards = tuple(
+        replace(card, label=need.label)
+        if plain.means(card) and is_ready(card) and card.label is None and not card.uses
+        else card
+        for card in host.cards
+    )
+    return replace(host, cards=cards) if cards != host.cards else None
 
 
 def _bring_back(host: Host, _need: Need | None) -> Host | None:
@@ -319,6 +341,11 @@ HOST_CHANGES = (
         frozenset({"passthrough-inactive"}),
         "set the cards of {hosts} to passthrough with `vdl host prepare`",
         _pass_through,
+    ),
+    _HostChange(
+        frozenset({"gpu-unknown", "gpu-in-use", "gpu-capacity"}),
+        "put the label on free cards of {hosts} with `vdl host prepare --label`",
+        _label,
     ),
     _HostChange(
         frozenset({"host-unavailable"}),

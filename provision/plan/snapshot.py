@@ -58,7 +58,8 @@ class Card:
     """One physical GPU (PCI function) of a host.
 
     `vendor_id` and `device_id` are unsigned 16-bit numbers. `passthrough_active` is False
-    while the host waits for the reboot that makes a changed passthrough setting real.
+    while the host waits for the reboot that makes a changed passthrough setting real. `label` is
+    the hardware label that an administrator gave it.
     """
 
     address: str
@@ -133,13 +134,15 @@ class GpuDevice:
     """One GPU device of a VM, whoever created it.
 
     `kind` is `vgpu`, `passthrough` (pinned or by model), `group` or `other`; `value` is the
-    profile, the address or the `vendor:device` ids.
+    profile, the address or the `vendor:device` ids. `label` is the hardware label that the card
+    must have; None where any will do.
     """
 
     key: int
     kind: str
     value: str
     group_key: int | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

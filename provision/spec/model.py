@@ -30,8 +30,10 @@ from provision.spec.values import (
     GroupName,
     HostName,
     InventoryName,
+    LabelText,
     LabName,
     LocalPath,
+    ModelText,
     ProfileText,
     Server,
     UserName,
@@ -96,29 +98,65 @@ class VgpuRequest(Frozen):
     count: GpuCount = Field(default=1, description="How many of them each machine gets.")
 
 
-class PassthroughRequest(Frozen):
-    """Cards by model (Dynamic DirectPath I/O) or one by `HOST/ADDRESS` (DirectPath I/O)."""
+class LabelledCards(Frozen):
+    """The cards that carry a hardware label, of one model."""
 
-    passthrough: CardText = Field(
-        description="A card's model, such as A100, or one card, such as esx-02/0000:3b:00.0."
+    label: LabelText = Field(description="Hardware label that the cards have in vCenter.")
+    model: ModelText | None = Field(
+        default=None, description="Their model, where cards of several models have the label."
+    )
+
+
+def _form(value: Any) -> str:
+    """Return the tag of the way in which cards are named."""
+    return "<label>" if isinstance(value, dict | LabelledCards) else "<text>"
+
+
+class PassthroughRequest(Frozen):
+    """Cards by model or label (Dynamic DirectPath I/O), or one by its address (DirectPath I/O)."""
+
+    passthrough: Annotated[
+        Annotated[CardText, Tag("<text>")] | Annotated[LabelledCards, Tag("<label>")],
+        Discriminator(_form),
+    ] = Field(
+        description="A card's model, such as A100; one card, such as esx-02/0000:3b:00.0; "
+        "or {label: NAME}."
     )
     count: CardCount = Field(default=1, description="How many cards each machine gets.")
 
     @property
     def pinned(self) -> tuple[str, str] | None:
         """Host and PCI address (in lower case) of the one card meant; None if by model."""
+        if isinstance(self.passthrough, LabelledCards):
+            return None
         match = re.fullmatch(rf"({HOST})/({ADDRESS})", self.passthrough)
         return (match[1], match[2].lower()) if match else None
 
     @property
     def model(self) -> str | None:
-        """The model wanted; None where one card is pinned."""
+        """The model wanted; None where one card is pinned, or any with the label will do."""
+        if isinstance(self.passthrough, LabelledCards):
+            return self.passthrough.model
         return None if self.pinned else self.passthrough
+
+    @property
+    def label(self) -> str | None:
+        """The hardware label that the cards must have; None where that does not matter."""
+        return self.passthrough.label if isinstance(self.passthrough, LabelledCards) else None
+
+    @property
+    def cards(self) -> str:
+        """What cards are meant, as a person reads it."""
+        if self.label is None:
+            return str(self.passthrough)
+        return f"{self.model or 'cards'} labelled {self.label}"
 
     @model_validator(mode="after")
     def _one_card_is_one(self) -> Self:
         if self.pinned and self.count != 1:
-            raise ValueError(f"{self.passthrough} is one card; ask for a model to get several")
+            raise ValueError(
+                f"{self.passthrough} is one card; ask for a model or a label to get several"
+            )
         return self
 
 

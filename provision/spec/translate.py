@@ -63,11 +63,15 @@ def _problem(
 def _path(detail: ErrorDetails) -> Path:
     """Return where in the document an error is: its location without pydantic's own marks.
 
-    Those are the tag of a GPU request behind `gpu`, and `[key]` where a group's name is meant.
+    Those are the tags of a GPU request and of its cards, and `[key]` where a group's name is
+    meant.
     """
     location = detail["loc"]
     if location[:1] == ("machines",) and location[2:3] == ("gpu",):
-        return location[:3] + location[4:]
+        inside = location[4:]
+        if inside[:1] == ("passthrough",):
+            inside = inside[:1] + inside[2:]
+        return location[:3] + inside
     return location[:2] if _is_name(detail) else location
 
 

@@ -126,15 +126,30 @@ ProfileText = Annotated[
         )
     ),
 ]
+# A card's model, such as A100-80 or "NVIDIA A100 80GB".
+MODEL = r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}"
 CardText = Annotated[
     str,
     AfterValidator(
         _text(
-            rf"[A-Za-z0-9][A-Za-z0-9 ._-]{{0,79}}|{HOST}/{ADDRESS}",
+            rf"{MODEL}|{HOST}/{ADDRESS}",
             'must be a model, such as A100, or one card, such as "esx-02/0000:3b:00.0"',
             300,
         )
     ),
+]
+ModelText = Annotated[str, AfterValidator(_text(MODEL, "must be a card's model, such as A100", 80))]
+# Raises ValueError where a text is no label of a card.
+hardware_label = _text(
+    INVENTORY,
+    "is no hardware label: letters, digits, spaces and ._-,:@#&'+=~()[], "
+    "beginning with a letter, a digit or a bracket",
+    80,
+)
+LabelText = Annotated[
+    str,
+    AfterValidator(hardware_label),
+    Field(json_schema_extra={"minLength": 1, "maxLength": 80}),
 ]
 DeviceGroupText = Annotated[
     str,

@@ -46,8 +46,8 @@ def hardware_needed(machine: Machine) -> int:
     """Return the oldest hardware version that the machine's GPU mode works with; 0 for any."""
     if isinstance(machine.gpu, GroupRequest):
         return GROUP_HARDWARE
-    by_model = isinstance(machine.gpu, PassthroughRequest) and "/" not in machine.gpu.passthrough
-    return DYNAMIC_HARDWARE if by_model else 0
+    dynamic = isinstance(machine.gpu, PassthroughRequest) and machine.gpu.pinned is None
+    return DYNAMIC_HARDWARE if dynamic else 0
 
 
 def clone_spec(

@@ -91,7 +91,8 @@ def _gpu(device: Any, groups: dict[int, str]) -> GpuDevice:
         name = groups.get(member.groupInstanceKey, "")
         return GpuDevice(device.key, "group", name, group_key=member.groupInstanceKey)
     kind, value = _backing(device.backing)
-    return GpuDevice(device.key, kind, value)
+    label = getattr(device.backing, "customLabel", None) or None
+    return GpuDevice(device.key, kind, value, label=label)
 
 
 def _backing(backing: Any) -> tuple[str, str]:

@@ -63,8 +63,9 @@ def gpu_changes(
     left = {gpu.key: gpu for gpu in now.gpus if gpu.kind != "other"}
     missing = []
     for backing in wanted:
-        value = gpu_devices([_Passthrough(key=0, backing=backing)])[0].value
-        fitting = next((key for key, gpu in left.items() if gpu.value == value), None)
+        new = gpu_devices([_Passthrough(key=0, backing=backing)])[0]
+        same = (k for k, g in left.items() if (g.value, g.label) == (new.value, new.label))
+        fitting = next(same, None)
         if fitting is None:
             missing.append(backing)
         else:
@@ -111,11 +112,10 @@ def _backings(machine: Machine, action: Action, cards: CardFacts) -> list[Any]:
     gpu = machine.gpu
     if isinstance(gpu, VgpuRequest):
         return [_Passthrough.VmiopBackingInfo(vgpu=gpu.vgpu) for _ in range(gpu.count)]
-    if isinstance(gpu, PassthroughRequest) and "/" in gpu.passthrough:
-        host, _, address = gpu.passthrough.rpartition("/")
-        return [_pinned(host, address, cards)]
+    if isinstance(gpu, PassthroughRequest) and gpu.pinned is not None:
+        return [_pinned(*gpu.pinned, cards)]
     if isinstance(gpu, PassthroughRequest):
-        return [_by_model(gpu.passthrough, action, cards) for _ in range(gpu.count)]
+        return [_by_model(gpu, action, cards) for _ in range(gpu.count)]
     return []
 
 
@@ -136,22 +136,25 @@ def _pinned(host: str, address: str, cards: CardFacts) -> Any:
     )
 
 
-def _by_model(text: str, action: Action, cards: CardFacts) -> Any:
+def _by_model(request: PassthroughRequest, action: Action, cards: CardFacts) -> Any:
     """Return a backing that takes every form of the chosen cards' model in the cluster.
 
     A model may come with several PCI ids (PCIe, SXM). Naming all that the cluster has keeps
-    HA and DRS free to start the VM elsewhere.
+    HA and DRS free to start the VM elsewhere. With a label, only cards that have it are taken.
     """
     chosen = [cards.cards.get((choice.host, choice.address)) for choice in action.cards]
     found = [catalogue().by_pci(c.vendor_id, c.device_id) for c in chosen if c is not None]
-    models = [model for model in found if model is not None] or catalogue().matching(text)
+    models = [model for model in found if model is not None]
+    models = models or list(catalogue().matching(request.model or ""))
     present = {(card.vendor_id, card.device_id) for card in cards.cards.values()}
     known = {(model.vendor_id, device) for model in models for device in model.device_ids}
     allowed = [
         _Passthrough.AllowedDevice(vendorId=vendor, deviceId=device)
         for vendor, device in sorted(known & present or known)
     ]
-    return _Passthrough.DynamicBackingInfo(deviceName="", allowedDevice=allowed)
+    return _Passthrough.DynamicBackingInfo(
+        deviceName="", allowedDevice=allowed, customLabel=request.label
+    )
 
 
 def _signed(number: int) -> int:

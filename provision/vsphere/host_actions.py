@@ -117,6 +117,27 @@ class HostActions:
                 deadline,
             )
 
+    def set_labels(self, host_id: str, labels: Mapping[str, str], deadline: Deadline) -> None:
+        """Give the cards at these addresses, all set to passthrough, their hardware labels."""
+        config = [
+            vim.host.PciPassthruConfig(id=address, passthruEnabled=True, hardwareLabel=label)
+            for address, label in sorted(labels.items())
+        ]
+
+        def done() -> bool:
+            infos = self._host(host_id, "config.pciPassthruInfo").get("config.pciPassthruInfo", ())
+            return labels.items() <= {i.id: i.hardwareLabel for i in infos}.items()
+
+        with within(deadline):
+            system = self._manager(host_id, "configManager.pciPassthruSystem")
+            self._send(
+                "setting hardware labels",
+                host_id,
+                lambda: system.UpdatePassthruConfig(config=config),
+                done,
+                deadline,
+            )
+
     def set_graphics(self, host_id: str, settings: GraphicsSettings, deadline: Deadline) -> None:
         """Make shared direct the host's default graphics type, and set what `settings` says."""
         with within(deadline):

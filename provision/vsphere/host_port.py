@@ -35,6 +35,7 @@ class GpuState:
         vgpu_mode: The vGPU mode that is real; None where the host does not tell one.
         next_vgpu_mode: The vGPU mode that is set; None where the host does not tell one.
         vm_ids: The powered-on VMs that hold the card or a part of it.
+        label: Its hardware label.
     """
 
     address: str
@@ -50,6 +51,7 @@ class GpuState:
     vgpu_mode: VgpuMode | None = None
     next_vgpu_mode: VgpuMode | None = None
     vm_ids: tuple[str, ...] = ()
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,9 @@ class HostPort(Protocol):
         self, host_id: str, cards: Mapping[str, bool], deadline: Deadline, *, now: bool
     ) -> None:
         """Set passthrough of the cards at these addresses; `now` asks for it without a reboot."""
+
+    def set_labels(self, host_id: str, labels: Mapping[str, str], deadline: Deadline) -> None:
+        """Give the cards at these addresses, all set to passthrough, their hardware labels."""
 
     def set_graphics(self, host_id: str, settings: GraphicsSettings, deadline: Deadline) -> None:
         """Make shared direct the host's default graphics type, and set what `settings` says."""

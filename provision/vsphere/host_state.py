@@ -191,6 +191,7 @@ def _gpu(
         vgpu_mode=_mode(info),
         next_vgpu_mode=_mode(wanted),
         vm_ids=users,
+        label=(passthru.hardwareLabel or None) if passthru else None,
     )
 
 

@@ -87,9 +87,9 @@ def _with_system_ids(
 ) -> tuple[Host, ...]:
     """Add the system id that a pinned card's backing needs, of the hosts with pinned cards."""
     pinned = {
-        m.gpu.passthrough.rpartition("/")[0]
+        m.gpu.pinned[0]
         for m in lab.resolve()
-        if isinstance(m.gpu, PassthroughRequest) and "/" in m.gpu.passthrough
+        if isinstance(m.gpu, PassthroughRequest) and m.gpu.pinned is not None
     }
     asked = [host for host in hosts if host.name in pinned]
     ids = {

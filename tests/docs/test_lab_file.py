@@ -23,6 +23,7 @@ HEADINGS = {
     "A group in `machines`": SCHEMA["$defs"]["MachineGroup"],
     "`gpu` with `vgpu`": SCHEMA["$defs"]["VgpuRequest"],
     "`gpu` with `passthrough`": SCHEMA["$defs"]["PassthroughRequest"],
+    "`passthrough` by label": SCHEMA["$defs"]["LabelledCards"],
     "`gpu` with `group`": SCHEMA["$defs"]["GroupRequest"],
     "`drivers`": SCHEMA["$defs"]["Drivers"],
     "`drivers.vgpu`": SCHEMA["$defs"]["VgpuDriver"],

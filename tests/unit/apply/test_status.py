@@ -32,7 +32,7 @@ def test_what_is_not_there_shows_what_it_will_have(lab: Lab) -> None:
     assert [(row.machine, row.state, row.gpu) for row in rows(lab)] == [
         ("vroom-cpu-1", State.ABSENT, ""),
         ("vroom-one-1", State.ABSENT, "2 x grid_a100d-10c"),
-        ("vroom-two-1", State.ABSENT, "A100"),
+        ("vroom-two-1", State.ABSENT, "A100 (passthrough)"),
         ("vroom-pair-1", State.ABSENT, "Nvidia:2@grid_a100d-80c%NVLink"),
     ]
 

@@ -5,7 +5,7 @@ from provision.apply.result import Outcome
 from provision.apply.turnstile import Turnstile
 from provision.plan.model import Action, ActionKind
 from provision.plan.snapshot import STAMP_LAB, STAMP_MACHINE, Power
-from provision.spec.model import PassthroughRequest, VgpuRequest
+from provision.spec.model import LabelledCards, PassthroughRequest, VgpuRequest
 from provision.vsphere.port import ActionFailed
 from tests.unit.apply.site import Site
 
@@ -38,6 +38,18 @@ def test_whole_cards_wait_for_cards_given_back_but_not_for_each_other(site: Site
         assert turnstile.blocker(f"vroom-direct-{n}") == "vroom-old-1"
         turnstile.park(f"vroom-direct-{n}")
     assert turnstile.gave_back("vroom-old-1") == ("vroom-direct-1", "vroom-direct-2")
+
+
+def test_whole_cards_have_an_order_where_they_are_asked_for_in_unlike_ways(site: Site) -> None:
+    labelled = PassthroughRequest(passthrough=LabelledCards(label="fast"))
+    anyone = PassthroughRequest(passthrough="A100")
+    actions = [
+        site.action(ActionKind.CREATE, "fast-1", gpu=labelled),
+        site.action(ActionKind.CREATE, "any-1", gpu=anyone),
+    ]
+    turnstile = Turnstile(actions)
+    assert turnstile.blocker("vroom-fast-1") is None
+    assert turnstile.blocker("vroom-any-1") == "vroom-fast-1"
 
 
 def test_a_vm_that_is_off_holds_nothing(site: Site) -> None:

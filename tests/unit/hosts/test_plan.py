@@ -31,6 +31,7 @@ ENTER, TOGGLE, GRAPHICS = (
     StepKind.SET_PASSTHROUGH,
     StepKind.SET_GRAPHICS,
 )
+LABELS = StepKind.SET_LABELS
 REBOOT, WAIT, VERIFY = StepKind.REBOOT, StepKind.WAIT, StepKind.VERIFY
 LEAVE = StepKind.LEAVE_MAINTENANCE
 PASS_FIRST = PassthroughWish((FIRST,))
@@ -53,6 +54,22 @@ def test_passthrough_takes_maintenance_mode_and_a_reboot() -> None:
     assert kinds(found) == [ENTER, TOGGLE, REBOOT, WAIT, VERIFY, LEAVE]
     assert found.steps[1].passthrough == {FIRST: True}
     assert not found.blocked
+
+
+def test_a_label_needs_no_reboot_and_comes_after_passthrough() -> None:
+    wish = PassthroughWish((FIRST,), "fast")
+    found = plan(host(passed(label="slow")), wish)
+    assert (kinds(found), found.steps[0].labels) == ([LABELS, VERIFY], {FIRST: "fast"})
+    assert kinds(plan(host(), wish)) == [ENTER, TOGGLE, LABELS, REBOOT, WAIT, VERIFY, LEAVE]
+    assert plan(host(passed(label="fast")), wish).steps == ()
+    assert plan(host(passed(label="fast")), PASS_FIRST).steps == ()
+
+
+def test_a_label_that_a_vm_may_have_asked_for_stays() -> None:
+    wish, user = PassthroughWish((FIRST,), "fast"), ("job",)
+    job = replace(host(), vms=(vm(),)).vms
+    assert codes(plan(host(passed(label="slow", vm_ids=user), vms=job), wish))[0][0] == "gpu-in-use"
+    assert not plan(host(passed(vm_ids=user), vms=job), wish).blocked
 
 
 def test_nothing_is_done_where_nothing_differs() -> None:

@@ -29,7 +29,7 @@ from provision.plan.snapshot import (
     VgpuProfileInfo,
     Vm,
 )
-from provision.spec.model import Lab, Machine, PassthroughRequest, VgpuRequest
+from provision.spec.model import Lab, Machine, MachineGroup, PassthroughRequest, VgpuRequest
 from provision.spec.units import Size
 
 VCENTER = "52d1b2f4-0000-4000-8000-000000000001"
@@ -124,6 +124,7 @@ def card(slot: int = 0, uses: tuple[CardUse, ...] = (), **tree: Any) -> Card:
         passthrough_active=tree.get("active", True),
         framebuffer=Size.parse(tree.get("framebuffer", f"{model.framebuffer_gib} GiB")),
         numa_node=tree.get("numa"),
+        label=tree.get("label"),
         uses=uses,
     )
 
@@ -202,7 +203,7 @@ def _as_made(changes: Tree) -> dict[str, Any]:
         if key in made:
             made[key] = Size.parse(made[key])
     if made.get("gpu"):
-        made["gpu"] = VgpuRequest(**made["gpu"])
+        made["gpu"] = MachineGroup.model_validate({"gpu": made["gpu"]}).gpu
     return made
 
 
@@ -213,7 +214,8 @@ def _devices(machine: Machine | None) -> list[GpuDevice]:
     if isinstance(gpu, PassthroughRequest) and gpu.pinned:
         return [GpuDevice(13000, "passthrough", gpu.pinned[1])]
     if isinstance(gpu, PassthroughRequest):
-        model = catalogue().matching(gpu.passthrough)[0]
+        model = catalogue().matching(gpu.model or "A100-80")[0]
         value = f"{model.vendor_id:04x}:{model.device_ids[0]:04x}"
-        return [GpuDevice(13000 + n, "passthrough", value) for n in range(gpu.count)]
+        keys = range(13000, 13000 + gpu.count)
+        return [GpuDevice(key, "passthrough", value, label=gpu.label) for key in keys]
     return [GpuDevice(13000, "group", gpu.group)] if gpu else []

@@ -88,12 +88,12 @@ def test_the_starter_is_correct_as_it_is(files: Files) -> None:
 
 def test_the_starter_is_correct_with_its_examples_taken_in(files: Files) -> None:
     text = re.sub(
-        r"(?m)^(\s*)# ((pinned|pair|big|close|apart|here|vgpu|  package|  token):|- \{model)",
+        r"(?m)^(\s*)# ((pinned|tagged|pair|big|close|apart|here|vgpu|  package|  token):|- \{model)",
         r"\1\2",
         STARTER,
     )
     lab = load(files, text)
-    groups = "cpu shared direct pinned pair big close apart here"
+    groups = "cpu shared direct pinned tagged pair big close apart here"
     assert set(lab.machines) == set(groups.split())
     assert lab.drivers.vgpu is not None
     assert lab.benchmark[-1].distributed

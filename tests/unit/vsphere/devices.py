@@ -32,13 +32,15 @@ def _backing(kind: str, value: str) -> Any:
     if kind == "dvx":
         return Passthrough.DvxBackingInfo(deviceClass=value)
     if kind == "passthrough" and "." not in value:
-        pairs = [pair.split(":") for pair in value.split(",")]
+        ids, _, label = value.partition("@")
+        pairs = [pair.split(":") for pair in ids.split(",")]
         return Passthrough.DynamicBackingInfo(
             deviceName="",
             allowedDevice=[
                 Passthrough.AllowedDevice(vendorId=int(vendor, 16), deviceId=int(device_id, 16))
                 for vendor, device_id in pairs
             ],
+            customLabel=label or None,
         )
     vendor = NVIDIA if kind == "passthrough" else INTEL
     return Passthrough.DeviceBackingInfo(
@@ -73,7 +75,8 @@ def described(changes: Iterable[Any], groups: Any, now: VmConfig) -> list[str]:
     for change in changes:
         named = groups if change.operation == "add" else now.device_groups
         (gpu,) = gpu_devices([change.device], named)
-        found.append(f"{change.operation} {gpu.kind} {gpu.value}")
+        label = f"@{gpu.label}" if gpu.label else ""
+        found.append(f"{change.operation} {gpu.kind} {gpu.value}{label}")
     return found
 
 
