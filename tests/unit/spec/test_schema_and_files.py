@@ -88,7 +88,8 @@ def test_the_starter_is_correct_as_it_is(files: Files) -> None:
 
 def test_the_starter_is_correct_with_its_examples_taken_in(files: Files) -> None:
     text = re.sub(
-        r"(?m)^(\s*)# ((pinned|tagged|pair|big|close|apart|here|vgpu|  package|  token):|- \{model)",
+        r"(?m)^(\s*)# "
+        r"((pinned|tagged|pair|big|close|apart|here|vgpu|  package|  token):|- \{model)",
         r"\1\2",
         STARTER,
     )
