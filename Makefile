@@ -5,7 +5,7 @@ PYTHON     ?= python3
 UV         := .tools/bin/uv
 RUN        := .venv/bin
 
-.PHONY: demo test contract faults lint format bench lock clean
+.PHONY: demo test contract faults engines trainings lint format bench lock clean
 
 demo: .venv/ready
 	$(RUN)/vdl demo
@@ -20,6 +20,14 @@ contract: .venv/ready
 # Every step at which vdl may be killed, every fault of a long run: what make test samples.
 faults: .venv/ready
 	$(RUN)/pytest -m sweep
+
+# The payload on JAX and PyTorch, held against TensorFlow; fetches 3 GB the first time.
+engines: .venv-engines/ready
+	.venv-engines/bin/pytest -m engines
+
+# Every model learns digits in every precision: slow, so make test has only the quick ones.
+trainings: .venv/ready
+	$(RUN)/pytest -m trainings
 
 lint: .venv/ready
 	$(RUN)/ruff format --check .
@@ -41,6 +49,9 @@ bench: .venv/ready
 lock: $(UV)
 	$(UV) pip compile --quiet --universal --generate-hashes --all-extras --group dev \
 	    --upgrade pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --all-extras --group dev \
+	    --group engines --constraint requirements.lock pyproject.toml \
+	    --output-file requirements-engines.lock
 
 $(UV):
 	$(PYTHON) -m venv .tools
@@ -52,5 +63,11 @@ $(UV):
 	$(UV) pip install --quiet --no-deps --editable .
 	touch $@
 
+.venv-engines/ready: requirements-engines.lock pyproject.toml $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-engines
+	$(UV) pip sync --quiet --require-hashes --python .venv-engines requirements-engines.lock
+	$(UV) pip install --quiet --no-deps --python .venv-engines --editable .
+	touch $@
+
 clean:
-	rm -rf .tools .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist results
+	rm -rf .tools .venv .venv-engines .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist results

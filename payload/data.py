@@ -82,7 +82,7 @@ def load(settings: Settings) -> Dataset:
 def synthetic(settings: Settings) -> Dataset:
     """Return uniformly random images and labels, the same for the same seed."""
     random = np.random.default_rng(settings.seed)
-    count = SYNTHETIC_BATCHES * settings.batch_size
+    count = SYNTHETIC_BATCHES * settings.global_batch_size
     images = random.integers(0, 256, (count, *settings.image_shape), dtype=np.uint8)
     labels = random.integers(0, settings.classes, count, dtype=np.int32)
     return Dataset(SYNTHETIC, Images(images, labels))
@@ -113,10 +113,10 @@ def _check_fit(dataset: Dataset, settings: Settings) -> None:
         # An index out of range is an error on a CPU, but a silent NaN on a GPU.
         if len(part) == 0 or not 0 <= part.labels.min() <= part.labels.max() < settings.classes:
             raise DataUnusable(f"{where}: labels lie outside 0 to {settings.classes - 1}")
-    if len(dataset.train) < settings.batch_size:
+    if len(dataset.train) < settings.global_batch_size:
         raise DataUnusable(
             f"{where}: {len(dataset.train)} training images do not fill a batch of "
-            f"{settings.batch_size}",
+            f"{settings.global_batch_size}",
             fix="choose a smaller --batch-size",
         )
 

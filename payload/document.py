@@ -61,8 +61,10 @@ def build(record: Record) -> Json:
         "version": VERSION,
         "kind": KIND,
         "model": settings.model,
-        "engine": "tensorflow",
+        "engine": settings.engine,
         "batch_size": settings.batch_size,
+        "devices": settings.devices,
+        "global_batch_size": settings.global_batch_size,
         "precision": settings.precision,
         "image_shape": list(settings.image_shape),
         "classes": settings.classes,
@@ -73,7 +75,7 @@ def build(record: Record) -> Json:
         "started": record.started.isoformat(timespec="milliseconds"),
         "finished": None if finished is None else finished.isoformat(timespec="milliseconds"),
         "stopped_by": record.measurement.stopped_by,
-        "throughput": _throughput(record.measurement, record.summary),
+        "throughput": _throughput(record.measurement, settings.precision_target, record.summary),
         "training": _training(record),
         "environment": record.environment | {"framework": record.framework},
         "valid": not record.reasons,
@@ -92,13 +94,14 @@ def _data(record: Record) -> Json:
     } | record.data
 
 
-def _throughput(measured: Measurement, summary: Json | None) -> Json:
+def _throughput(measured: Measurement, target: float, summary: Json | None) -> Json:
     return {
         "unit": "images/s",
         "median": None,
         "low": None,
         "high": None,
         "confidence": CONFIDENCE,
+        "precision_target": target,
         "steps": measured.steps,
         "window_steps": measured.window_steps,
         "timed_steps": measured.timed_steps,

@@ -7,7 +7,7 @@ It knows no framework. A `Trainer` runs steps, a clock tells seconds, so that te
    before them within 5 per cent (`statistics.is_stable`), and in any case when it has used
    `WARMUP_SHARE` of the time limit, or `WARMUP_LONGEST` seconds. Whether it was stable is kept.
 3. Timed windows follow until the number of steps asked for is done, or the bootstrap interval of
-   the median step time is narrower than +-`PRECISION`, or the time limit is over. The limit
+   the median step time is narrower than +-`precision_target`, or the time limit is over. The limit
    counts warm-up and timed steps; the window that is running when it passes is finished.
 """
 
@@ -21,6 +21,7 @@ from typing import Protocol
 from payload import statistics
 from payload.errors import Diverged
 from payload.measurement import Epoch, Learning, Measurement
+from payload.settings import DEFAULT_PRECISION_TARGET
 
 WINDOW_SECONDS = 0.025
 """A window lasts at least this long; waiting for a GPU takes some 0.1 ms, well below 1 %."""
@@ -28,7 +29,6 @@ CALIBRATION_STEPS = 3
 WARMUP_SECONDS = 1.0
 WARMUP_SHARE = 1 / 3
 WARMUP_LONGEST = 20.0
-PRECISION = 0.01
 PRECISION_WINDOWS = 20
 PRECISION_SECONDS = 2.0
 """An interval is trusted only after so many windows and seconds: a short calm can be chance."""
@@ -48,6 +48,10 @@ class Trainer(Protocol):
         """Train `steps` steps, wait until the device is done, and return the last loss."""
         ...
 
+    def remember_start(self) -> None:
+        """Keep the state of the beginning, for `restart`."""
+        ...
+
     def restart(self) -> None:
         """Return to the weights, the optimizer's state and the data order of the beginning."""
         ...
@@ -59,11 +63,15 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop: after `steps` timed steps, or after `time_limit` seconds, or when precise."""
+    """When to stop: after `steps` timed steps, or after `time_limit` seconds, or when precise.
+
+    `precision_target` is half the width of the interval, as a share of the median.
+    """
 
     steps: int | None
     time_limit: float | None
     seed: int
+    precision_target: float = DEFAULT_PRECISION_TARGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +144,7 @@ class Loop:
                 record.stopped_by = "time-limit"
                 return
             if limits.steps is None and len(record.steps) >= check_at:
-                if self._is_precise(limits.seed):
+                if self._is_precise(limits):
                     record.stopped_by = "precision"
                     return
                 check_at = math.ceil(check_at * CHECK_GROWTH)
@@ -146,11 +154,12 @@ class Loop:
             record.steps.append(self._window("timed", count))
             record.timed_steps += count
 
-    def _is_precise(self, seed: int) -> bool:
+    def _is_precise(self, limits: Limits) -> bool:
         record = self._record
         if sum(record.steps) * record.window_steps < PRECISION_SECONDS:
             return False
-        return statistics.relative_half_width(record.steps, seed=seed) <= PRECISION
+        width = statistics.relative_half_width(record.steps, seed=limits.seed)
+        return width <= limits.precision_target
 
     def learn(self, epochs: int, target_accuracy: float | None, into: Learning) -> None:
         """Train from the beginning for `epochs` passes, or until the target accuracy is met.

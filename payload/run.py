@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 
-from payload import document, validity
+from payload import document, engines, validity
 from payload.document import Json, Record
 from payload.environment import Observer
-from payload.errors import EngineMissing, Interrupted, OutOfMemory, PayloadError
+from payload.errors import Interrupted, OutOfMemory, PayloadError
 from payload.interrupt import StopRequest
 from payload.progress import Progress
 from payload.settings import Settings
@@ -55,19 +55,15 @@ def _finish(record: Record, observer: Observer) -> Json:
 
 
 def _train(settings: Settings, record: Record, stop: StopRequest, progress: Progress) -> None:
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; progress stays readable
-    progress.say("loading TensorFlow")
-    try:
-        from payload import session  # noqa: PLC0415 takes seconds
-        from payload.loop import Surroundings  # noqa: PLC0415 imports NumPy
-    except ImportError as missing:
-        raise EngineMissing(
-            f"TensorFlow can't be loaded by this Python: {missing}", fix="pip install tensorflow"
-        ) from missing
+    progress.say(f"loading the engine {settings.engine}")
+    engine = engines.load(settings.engine)
+    from payload import session  # noqa: PLC0415 imports Keras, on top of the engine just loaded
+    from payload.loop import Surroundings  # noqa: PLC0415 imports NumPy
+
     stop.check()
     progress.say(f"preparing {settings.model}, {settings.data} data")
-    session.train(settings, record, Surroundings(time.monotonic, stop.check, progress.step))
+    around = Surroundings(time.monotonic, stop.check, progress.step)
+    session.train(engine, settings, record, around)
 
 
 def _doubts(record: Record) -> list[str]:

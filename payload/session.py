@@ -1,21 +1,20 @@
-"""One training run with TensorFlow, from its settings to a filled record.
+"""One training run, from its settings to a filled record.
 
-This module imports TensorFlow; what runs without it imports this one late.
+This module imports Keras: what runs before an engine is loaded imports this one late.
 """
 
 from __future__ import annotations
 
-import keras
-
-from payload import data, flops, framework, models, statistics
+from payload import data, flops, models, statistics
 from payload.document import Json, Record
-from payload.loop import Limits, Loop, Surroundings
+from payload.engines import objective
+from payload.engines.port import Engine
+from payload.loop import Limits, Loop, Surroundings, Trainer
 from payload.measurement import Measurement
 from payload.settings import Settings
-from payload.train import TensorFlowTrainer, engine_errors
 
 
-def train(settings: Settings, record: Record, surroundings: Surroundings) -> None:
+def train(engine: Engine, settings: Settings, record: Record, surroundings: Surroundings) -> None:
     """Train as `settings` say and note everything in `record`, also when it fails midway.
 
     Raises:
@@ -23,38 +22,46 @@ def train(settings: Settings, record: Record, surroundings: Surroundings) -> Non
     """
     measurement = record.measurement
     try:
-        trainer = _prepare(settings, record)
+        trainer = prepare(engine, settings, record)
         if settings.epochs:
             trainer.remember_start()
         loop = Loop(trainer, measurement, surroundings)
-        loop.measure(Limits(settings.steps, settings.time_limit, settings.seed))
+        limits = Limits(
+            settings.steps, settings.time_limit, settings.seed, settings.precision_target
+        )
+        loop.measure(limits)
         if settings.epochs:
             loop.learn(settings.epochs, settings.target_accuracy, record.learning)
     finally:
         if measurement.steps:
-            record.summary = summarise(measurement, settings.batch_size, settings.seed)
+            record.summary = summarise(measurement, settings.global_batch_size, settings.seed)
 
 
-def _prepare(settings: Settings, record: Record) -> TensorFlowTrainer:
-    record.framework = framework.describe()
+def prepare(engine: Engine, settings: Settings, record: Record) -> Trainer:
+    """Return a trainer with fresh weights, and note engine, data and model in `record`.
+
+    Raises:
+        PayloadError: If the engine, the data or the model can't be had.
+    """
+    engine.set_up(settings)
+    record.framework = engine.describe()
     dataset = data.load(settings)
     record.data |= dataset.describe()
-    keras.utils.set_random_seed(settings.seed)
-    with engine_errors():
+    with engine.errors(), engine.scope():
         model = models.build(
             settings.model,
             image_shape=settings.image_shape,
             classes=settings.classes,
             precision=settings.precision,
         )
+        objective.initialise(model, settings.seed)
         record.parameters = model.count_params()
         record.flops = flops.per_image(model).as_dict()
         optimizer = models.optimizer(
             settings.model, precision=settings.precision, learning_rate=settings.learning_rate
         )
-        return TensorFlowTrainer(
-            model, optimizer, dataset, batch_size=settings.batch_size, seed=settings.seed
-        )
+    with engine.errors():
+        return engine.trainer(model, optimizer, dataset, settings)
 
 
 def summarise(measurement: Measurement, batch_size: int, seed: int) -> Json:

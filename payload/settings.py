@@ -7,9 +7,13 @@ from pathlib import Path
 
 MODELS = ("mnist", "vgg11", "vgg13", "vgg16", "vgg19")
 PRECISIONS = ("fp32", "mixed_bf16", "mixed_fp16")
+ENGINES = ("tensorflow", "jax", "torch")
+XLA = ("off", "on", "auto")
 
 DEFAULT_TIME_LIMIT = 60.0
 """Seconds for warm-up and timed steps, where neither steps nor a limit are asked for."""
+DEFAULT_PRECISION_TARGET = 0.01
+"""Half the width of the interval of the median step time, as a share of it."""
 
 SYNTHETIC = "synthetic"
 DIGITS = "digits"
@@ -21,7 +25,7 @@ class Settings:
 
     Attributes:
         model: One of `MODELS`.
-        batch_size: Images per training step.
+        batch_size: Images per training step and device.
         precision: One of `PRECISIONS`; the mixed ones keep weights and loss in float32.
         data: `synthetic`, `digits`, or the path of a file or folder.
         checksums: A `sha256sum` list to hold the files against, instead of the published one.
@@ -34,6 +38,13 @@ class Settings:
         epochs: Passes over real data after the measurement; 0 for none.
         target_accuracy: Test accuracy, between 0 and 1, whose time is wanted.
         learning_rate: `None` takes the model's own.
+        engine: One of `ENGINES`.
+        devices: GPUs that train together; without a GPU, parts of the CPU.
+        xla: One of `XLA`; `auto` measures both and takes the faster.
+        tf32: Whether fp32 may be multiplied as TF32, on GPUs that have it.
+        threads: Of the CPU; 0 is the engine's own choice.
+        deterministic: Whether operations that add up in changing order are to be avoided.
+        precision_target: The interval at which timing ends, as a share of the median.
     """
 
     model: str
@@ -50,6 +61,18 @@ class Settings:
     epochs: int = 0
     target_accuracy: float | None = None
     learning_rate: float | None = None
+    engine: str = "tensorflow"
+    devices: int = 1
+    xla: str = "off"
+    tf32: bool = True
+    threads: int = 0
+    deterministic: bool = False
+    precision_target: float = DEFAULT_PRECISION_TARGET
+
+    @property
+    def global_batch_size(self) -> int:
+        """Return images per training step on all devices together."""
+        return self.batch_size * self.devices
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -26,7 +26,7 @@ def gpu_reasons(
 
     Args:
         gpus: What `nvidia-smi` lists.
-        framework: What TensorFlow sees (`framework.describe`).
+        framework: What the engine sees (`Engine.describe`).
         visible: `CUDA_VISIBLE_DEVICES`: where it is set, the user decided what is seen.
     """
     reasons = [
@@ -36,7 +36,7 @@ def gpu_reasons(
     ]
     if gpus and not framework["gpus"] and visible is None:
         reasons.append(
-            f"gpu-unseen: nvidia-smi lists {len(gpus)}, TensorFlow sees none and used the CPU; "
-            "install a TensorFlow with CUDA, or set CUDA_VISIBLE_DEVICES to measure the CPU"
+            f"gpu-unseen: nvidia-smi lists {len(gpus)}, the engine sees none and used the CPU; "
+            "install one with CUDA, or set CUDA_VISIBLE_DEVICES to measure the CPU"
         )
     return reasons

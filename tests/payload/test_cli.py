@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from payload.cli import main, parse
+from payload.cli import main
+from payload.options import parse
 
 USAGE = json.loads((Path(__file__).parents[1] / "data/payload/usage.json").read_text())
 
@@ -174,5 +175,7 @@ def test_a_python_without_tensorflow_writes_a_document_too(
     done = subprocess.run([*command, "--output", str(target)], check=False, cwd=checkout)
     assert done.returncode == 1
     document = checked(target)
-    assert document["reasons"][0].startswith("engine-missing: TensorFlow can't be loaded")
+    assert document["reasons"][0].startswith(
+        "engine-missing: the engine tensorflow can't be loaded"
+    )
     assert document["environment"]["framework"] is None

@@ -1,36 +1,24 @@
 """Real training with TensorFlow, small enough for seconds."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-import keras
 import pytest
 import tensorflow as tf
 
-from payload import data, models
+from payload import engines, session
+from payload.document import Record
+from payload.engines.tensorflow import classified
 from payload.environment import Observer
 from payload.errors import EngineFailed, OutOfMemory
+from payload.loop import Trainer
 from payload.settings import PRECISIONS, Settings
-from payload.train import TensorFlowTrainer, classified, engine_errors
+
+ENGINE = engines.load("tensorflow")
 
 
-def trainer_for(settings: Settings) -> TensorFlowTrainer:
-    keras.utils.set_random_seed(settings.seed)
-    model = models.build(
-        settings.model,
-        image_shape=settings.image_shape,
-        classes=settings.classes,
-        precision=settings.precision,
-    )
-    optimizer = models.optimizer(
-        settings.model, precision=settings.precision, learning_rate=settings.learning_rate
-    )
-    return TensorFlowTrainer(
-        model,
-        optimizer,
-        data.load(settings),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-    )
+def trainer_for(settings: Settings) -> Trainer:
+    return session.prepare(ENGINE, settings, Record(settings, datetime.now(UTC)))
 
 
 def supported() -> list[str]:
@@ -43,7 +31,7 @@ def supported() -> list[str]:
 def test_every_precision_learns_synthetic_images_by_heart(precision: str) -> None:
     trainer = trainer_for(Settings("mnist", 8, precision))
     first = trainer.run(1)
-    assert trainer.run(60) < first / 2
+    assert trainer.run(100) < first / 2
 
 
 def test_vgg_trains_on_small_images() -> None:
@@ -72,7 +60,7 @@ def test_what_synthetic_data_can_not_do_is_refused() -> None:
 
 
 def test_an_allocation_that_fails_is_out_of_memory() -> None:
-    with pytest.raises(OutOfMemory, match="OOM when allocating"), engine_errors():
+    with pytest.raises(OutOfMemory, match="OOM when allocating"), ENGINE.errors():
         tf.zeros([1 << 47])
 
 
@@ -100,5 +88,5 @@ def test_the_cause_is_found_in_an_error_of_a_compiled_step() -> None:
         return tf.gather(tf.range(3), index)
 
     cause = "^InvalidArgumentError: indices = 5 is not in"
-    with pytest.raises(EngineFailed, match=cause), engine_errors():
+    with pytest.raises(EngineFailed, match=cause), ENGINE.errors():
         refused(tf.constant(5))

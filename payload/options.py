@@ -1,0 +1,203 @@
+"""The options of the command line, and the settings that they amount to."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from payload.settings import (
+    DEFAULT_PRECISION_TARGET,
+    DEFAULT_TIME_LIMIT,
+    DIGITS,
+    ENGINES,
+    MODELS,
+    PRECISIONS,
+    SYNTHETIC,
+    Settings,
+)
+
+STDOUT = "-"
+MIN_STEPS = 3
+SMALLEST_VGG_IMAGE = 32
+"""Five poolings halve an image five times; below this size nothing is left."""
+DEFAULT_BATCH_SIZES = {"mnist": 64}
+DEFAULT_VGG_BATCH_SIZE = 32
+SWITCH = {"on": True, "off": False}
+
+
+def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Settings]:
+    """Return the options and the settings they amount to.
+
+    Raises:
+        SystemExit: With code 2 if an option is wrong or two do not go together; with code 0
+            after `--help`.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for problem in _conflicts(options):
+        parser.error(problem)
+    return options, _settings(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="payload",
+        description="Train a network, measure images/s, write one JSON document.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--model", choices=MODELS, required=True)
+    add("--batch-size", type=_whole(1), metavar="N", help="images per step (mnist 64, vgg 32)")
+    add("--precision", choices=PRECISIONS, default="fp32", help="default: fp32")
+    add(
+        "--data",
+        default=SYNTHETIC,
+        metavar="synthetic|digits|PATH",
+        help="random images (the default), scikit-learn's digits, or a folder with MNIST's IDX "
+        "files or an npz archive",
+    )
+    add(
+        "--checksums",
+        type=Path,
+        metavar="FILE",
+        help="hold data files against this list (as sha256sum prints it) instead of MNIST's "
+        "published checksums",
+    )
+    add("--steps", type=_whole(MIN_STEPS), metavar="N", help="timed steps, exactly")
+    add(
+        "--time-limit",
+        type=_positive,
+        metavar="SECONDS",
+        help="for warm-up and timed steps; loading, the first step (it compiles) and epochs are "
+        f"extra (default: {DEFAULT_TIME_LIMIT:.0f}, or none with --steps)",
+    )
+    add("--image-size", type=_whole(SMALLEST_VGG_IMAGE), metavar="N", help="vgg only; default 224")
+    add("--classes", type=_whole(2), metavar="N", help="vgg only; default 1000")
+    add("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
+    add("--learning-rate", type=_positive, metavar="X", help="default: the model's own")
+    add("--epochs", type=_whole(1), default=0, metavar="N", help="then train on real data")
+    add(
+        "--target-accuracy",
+        type=_share,
+        metavar="SHARE",
+        help="end the epochs at this test accuracy, 0 to 1, and report the time to it",
+    )
+    add("--engine", choices=ENGINES, default=ENGINES[0], help="default: tensorflow")
+    add(
+        "--devices",
+        type=_whole(1),
+        default=1,
+        metavar="N",
+        help="GPUs that train together, each with its own batch; without a GPU the CPU stands in "
+        "for them (default: 1)",
+    )
+    add("--xla", choices=("off", "on"), help="tensorflow only; default: off")
+    add(
+        "--tf32",
+        choices=SWITCH,
+        default="on",
+        help="whether GPUs that have TF32 multiply fp32 with it (default: on)",
+    )
+    add(
+        "--threads",
+        type=_whole(1),
+        default=0,
+        metavar="N",
+        help="of the CPU (default: the engine's own choice)",
+    )
+    add(
+        "--deterministic",
+        action="store_true",
+        help="avoid operations whose order of summing changes: the same seed then gives the same "
+        "losses to the last bit; slower on GPUs",
+    )
+    add(
+        "--precision-target",
+        type=_share,
+        default=DEFAULT_PRECISION_TARGET,
+        metavar="SHARE",
+        help="stop when the 95 %% interval of the median step time is within this share of it "
+        f"(default: {DEFAULT_PRECISION_TARGET})",
+    )
+    add("--output", default=STDOUT, metavar="FILE", help="default: standard output")
+    return parser
+
+
+def _conflicts(options: argparse.Namespace) -> Iterator[str]:
+    """Return what is wrong with the options together."""
+    if options.model == "mnist" and (options.image_size or options.classes):
+        yield "--image-size and --classes go with vgg models; mnist has 28x28 and 10"
+    if options.epochs and options.data == SYNTHETIC:
+        yield "--epochs needs real data: there is nothing to learn in random images"
+    if options.target_accuracy and not options.epochs:
+        yield "--target-accuracy needs --epochs"
+    if options.checksums and options.data in {SYNTHETIC, DIGITS}:
+        yield "--checksums goes with a path in --data"
+    if options.engine != "tensorflow" and options.xla:
+        yield "--xla goes with tensorflow: jax always compiles with XLA, torch never does"
+    if options.xla == "on" and options.devices > 1:
+        yield "--xla on goes with one device"
+    if options.engine == "torch" and options.devices > 1:
+        yield "--devices goes with tensorflow and jax; torch trains on one device here"
+    if options.output != STDOUT:
+        # After an hour's run is too late to find out.
+        folder = Path(options.output).absolute().parent
+        if not os.access(folder, os.W_OK | os.X_OK) or Path(options.output).is_dir():
+            yield f"--output {options.output}: can't be written"
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    mnist = options.model == "mnist"
+    batch_size = DEFAULT_BATCH_SIZES.get(options.model, DEFAULT_VGG_BATCH_SIZE)
+    limit = options.time_limit
+    if limit is None and options.steps is None:
+        limit = DEFAULT_TIME_LIMIT
+    return Settings(
+        model=options.model,
+        batch_size=options.batch_size or batch_size,
+        precision=options.precision,
+        data=options.data,
+        checksums=options.checksums,
+        steps=options.steps,
+        time_limit=limit,
+        image_size=28 if mnist else options.image_size or 224,
+        channels=1 if mnist else 3,
+        classes=10 if mnist else options.classes or 1000,
+        seed=options.seed,
+        epochs=options.epochs,
+        target_accuracy=options.target_accuracy,
+        learning_rate=options.learning_rate,
+        engine=options.engine,
+        devices=options.devices,
+        xla=options.xla or ("on" if options.engine == "jax" else "off"),
+        tf32=SWITCH[options.tf32],
+        threads=options.threads,
+        deterministic=options.deterministic,
+        precision_target=options.precision_target,
+    )
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        return number
+
+    return whole_number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return number
