@@ -60,3 +60,15 @@ class Interrupted(PayloadError):
     """SIGINT or SIGTERM arrived."""
 
     code = "interrupted"
+
+
+class WorkersUnmet(PayloadError):
+    """The workers of a job did not find each other, or were not asked for the same."""
+
+    code = "workers-unmet"
+
+
+class WorkerLost(PayloadError):
+    """Another worker of the job died, hung or failed: what is left of it is no result."""
+
+    code = "worker-lost"
