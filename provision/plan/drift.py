@@ -12,12 +12,14 @@ from provision.plan.devices import devices_text, models_of, request_text
 from provision.plan.model import Change
 from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed
 from provision.plan.settings import FIRMWARE, MMIO_SIZE, derived_settings
-from provision.plan.snapshot import STAMP_RESOLVED, STAMP_SPEC, Card, GpuDevice, Power, Vm
+from provision.plan.snapshot import STAMP_RESOLVED, STAMP_SPEC, Card, GpuDevice, Network, Power, Vm
 from provision.spec.model import AFFINITY, GpuRequest, GroupRequest, Machine
 from provision.spec.units import Size
 
 # Read from the VM itself; everything else that a spec has can only be known from the stamp.
-_SEEN_ON_THE_VM = frozenset({"lab", "group", "index", "cpus", "memory", "gpu"}) | AFFINITY
+_SEEN_ON_THE_VM = (
+    frozenset({"lab", "group", "index", "cpus", "memory", "gpu", "network"}) | AFFINITY
+)
 
 # What vSphere changes in a running VM: a disk may grow (VMware KB 1004047), and a stamp is text.
 WHILE_IT_RUNS = frozenset({"disk", "spec"})
@@ -48,7 +50,13 @@ class Drift:
         return not self.unfinished and not self.remade and paths <= WHILE_IT_RUNS
 
 
-def drift(machine: Machine, vm: Vm, need: Need | None, cards: Sequence[Card] = ()) -> Drift:
+def drift(
+    machine: Machine,
+    vm: Vm,
+    need: Need | None,
+    cards: Sequence[Card] = (),
+    networks: Sequence[Network] = (),
+) -> Drift:
     """Compare a VM with its spec.
 
     Args:
@@ -56,8 +64,14 @@ def drift(machine: Machine, vm: Vm, need: Need | None, cards: Sequence[Card] = (
         vm: The VM as it is.
         need: The machine's GPU request, resolved; None where it has none or it is unknown.
         cards: The physical card behind each GPU that the VM holds; none while it is off.
+        networks: The networks of the cluster.
     """
-    visible = [*_sizes(machine, vm), *_gpus(machine, vm, need), *_settings(vm, cards)]
+    visible = [
+        *_sizes(machine, vm),
+        *_network(machine, vm, networks),
+        *_gpus(machine, vm, need),
+        *_settings(vm, cards),
+    ]
     stamped = _stamped(machine, vm)
     remade = tuple(change.path for change in stamped if not _grows(change))
     if not visible and not stamped:
@@ -81,6 +95,19 @@ def _sizes(machine: Machine, vm: Vm) -> list[Change]:
     if vm.memory // 2**20 != machine.memory.mib:
         changes.append(Change("memory", str(Size(vm.memory)), str(machine.memory)))
     return changes
+
+
+def _network(machine: Machine, vm: Vm, networks: Sequence[Network]) -> list[Change]:
+    """Return whether the network card is on another network than the lab's, or on none.
+
+    A guest asks for an address when it boots, so that another network takes a power cycle.
+    """
+    names = {network.wire: network.name for network in networks}
+    wanted = [network for network in networks if network.name == machine.network]
+    if vm.network is None or not wanted or vm.network in {network.wire for network in wanted}:
+        return []
+    now = names.get(vm.network, vm.network)
+    return [Change("network", now or "none", machine.network)]
 
 
 def _settings(vm: Vm, cards: Sequence[Card]) -> list[Change]:

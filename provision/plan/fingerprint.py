@@ -115,6 +115,7 @@ def _vm(vm: Vm) -> list[str]:
         json.dumps(dict(vm.stamps), sort_keys=True),
         vm.power,
         vm.host_id or "",
+        vm.network or "",
         str(vm.cpus),
         str(vm.memory),
         json.dumps([asdict(gpu) for gpu in vm.gpus]),

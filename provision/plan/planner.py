@@ -125,7 +125,7 @@ class _Planner:
         if vm is None:
             return _Draft(machine, ActionKind.CREATE, _what(machine), need)
         cards = [card for _, card in self.held.get(vm.id, ())]
-        found = drift(machine, vm, need, cards if machine.gpu else ())
+        found = drift(machine, vm, need, cards if machine.gpu else (), self.snapshot.networks)
         if not found.changes and not found.unfinished:
             return _Draft(machine, ActionKind.NONE, "as the lab file says", need, vm)
         kind = ActionKind.REPLACE if found.remade else ActionKind.UPDATE

@@ -53,6 +53,7 @@ def preflight(
     if made:
         yield from _template(lab, snapshot, made, needs)
         yield from _datastore(lab, snapshot, made)
+    if made or (snapshot.cluster_id is not None and lab.resolve()):
         yield from _network(lab, snapshot)
 
 

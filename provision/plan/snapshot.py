@@ -147,7 +147,11 @@ class GpuDevice:
 
 @dataclass(frozen=True, slots=True)
 class Vm:
-    """One VM, ours or a stranger's."""
+    """One VM, ours or a stranger's.
+
+    `network` is what its first network card is on, as `Network.wire` names it; empty where it
+    has no card or one that is on nothing, None where nobody has looked.
+    """
 
     id: str
     name: str
@@ -166,6 +170,7 @@ class Vm:
     guestinfo: Mapping[str, str] = field(default_factory=dict)
     datastores: tuple[str, ...] = ()
     question: str | None = None
+    network: str | None = None
 
     @property
     def lab(self) -> str | None:
@@ -206,10 +211,19 @@ class Datastore:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network or distributed port group."""
+    """One network or distributed port group.
+
+    `key` is how network cards name a distributed port group; that of another network is its id.
+    """
 
     id: str
     name: str
+    key: str = ""
+
+    @property
+    def wire(self) -> str:
+        """What `Vm.network` holds where a VM's card is on this network."""
+        return self.key or self.id
 
 
 @dataclass(frozen=True, slots=True)

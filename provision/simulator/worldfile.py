@@ -160,7 +160,7 @@ def _wrong_names(
 ) -> Iterator[tuple[Path_, str]]:
     if datastore is not None and datastore not in datacenter.datastores:
         yield (*at, "datastore"), f"there is no datastore {datastore!r}"
-    if network is not None and network not in datacenter.networks:
+    if network is not None and network not in datacenter.every_network:
         yield (*at, "network"), f"there is no network {network!r}"
 
 

@@ -281,7 +281,13 @@ class Datacenter(Frozen):
         min_length=1,
     )
     networks: tuple[Name, ...] = Field(default=("VM Network",), min_length=1)
+    switches: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)
     folders: tuple[str, ...] = ()
+
+    @property
+    def every_network(self) -> tuple[str, ...]:
+        """The names of all networks, distributed port groups included."""
+        return (*self.networks, *(name for groups in self.switches.values() for name in groups))
 
 
 class World(Frozen):

@@ -19,6 +19,8 @@ from provision.vsphere.devices import (
     first_disk,
     first_network_card,
     gpu_devices,
+    wire,
+    wire_of,
 )
 from provision.vsphere.gpuspec import CardFacts, gpu_changes
 from provision.vsphere.vm_reader import note
@@ -31,6 +33,21 @@ _Ethernet = vim.vm.device.VirtualEthernetCard
 DYNAMIC_HARDWARE = 17
 GROUP_HARDWARE = 20
 NEW_NETWORK_CARD = -50
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a machine is built from, beside its spec and what was planned.
+
+    Attributes:
+        cards: The facts behind the chosen cards.
+        members: The devices that a wanted device group is made of, as a host offers them.
+        network: Backing of the network card; None where the network is nothing to change.
+    """
+
+    cards: CardFacts
+    members: Sequence[Any] = ()
+    network: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +95,17 @@ def clone_spec(
     return vim.vm.CloneSpec(location=location, powerOn=False, template=False, config=config)
 
 
-def attach_spec(
-    action: Action, now: VmConfig, cards: CardFacts, members: Sequence[Any]
-) -> Any | None:
+def attach_spec(action: Action, now: VmConfig, parts: Parts) -> Any | None:
     """Return the change that adds GPUs and grows the disk; None where nothing is missing."""
     machine = spec_of(action)
-    changes, groups = gpu_changes(machine, action, now, cards, members)
+    changes, groups = gpu_changes(machine, action, now, parts.cards, parts.members)
     changes = [*changes, *disk_change(machine, now.devices)]
     if not changes and groups is None:
         return None
     return vim.vm.ConfigSpec(deviceChange=changes, deviceGroups=groups)
 
 
-def reconfigure_spec(
-    action: Action, now: VmConfig, cards: CardFacts, members: Sequence[Any]
-) -> Any | None:
+def reconfigure_spec(action: Action, now: VmConfig, parts: Parts) -> Any | None:
     """Return the change that makes an existing VM what its spec says; None where it is so.
 
     Devices that vdl did not make stay, and so do settings that the plan does not name. In a VM
@@ -100,7 +113,9 @@ def reconfigure_spec(
     """
     machine = spec_of(action)
     if action.restart:
-        spec = attach_spec(action, now, cards, members) or vim.vm.ConfigSpec()
+        spec = attach_spec(action, now, parts) or vim.vm.ConfigSpec()
+        if parts.network is not None and wire(now.devices) != wire_of(parts.network):
+            spec.deviceChange = [*spec.deviceChange, network_change(now.devices, parts.network)]
     else:
         spec = vim.vm.ConfigSpec(deviceChange=disk_change(machine, now.devices))
     wanted = stamps(machine) | _extra(action.settings)

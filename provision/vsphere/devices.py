@@ -10,8 +10,10 @@ from pyVmomi import vim
 
 from provision.gpu.catalogue import NVIDIA
 from provision.plan.snapshot import GpuDevice
+from provision.vsphere.collector import moid
 
 _Passthrough = vim.vm.device.VirtualPCIPassthrough
+_Ethernet = vim.vm.device.VirtualEthernetCard
 MASK = 0xFFFF
 
 CONFIG_PATHS = (
@@ -145,6 +147,21 @@ def first_network_card(devices: Iterable[Any]) -> Any | None:
     """Return the network card with the lowest key."""
     cards = [d for d in devices if isinstance(d, vim.vm.device.VirtualEthernetCard)]
     return min(cards, key=lambda card: int(card.key), default=None)
+
+
+def wire(devices: Iterable[Any]) -> str:
+    """Return what the first network card is on, as `Network.wire` names it; empty for nothing."""
+    card = first_network_card(devices)
+    return wire_of(card.backing) if card is not None else ""
+
+
+def wire_of(backing: Any) -> str:
+    """Return the network that a network card's backing names; empty for none and unknown kinds."""
+    if isinstance(backing, _Ethernet.DistributedVirtualPortBackingInfo):
+        return str(backing.port.portgroupKey or "")
+    if isinstance(backing, _Ethernet.NetworkBackingInfo) and backing.network is not None:
+        return moid(backing.network)
+    return ""
 
 
 def disk_bytes(disk: Any) -> int:

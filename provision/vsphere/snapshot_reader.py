@@ -168,6 +168,7 @@ def _read_cluster(collector: Collector, cluster: Found) -> dict[Any, list[Found]
             vim.HostSystem: host_reader.HOST_PATHS,
             vim.Datastore: ("name", "summary.freeSpace", "summary.accessible"),
             vim.Network: ("name",),
+            vim.dvs.DistributedVirtualPortgroup: ("name", "key"),
         },
     )
     return by_type(found)
@@ -250,7 +251,7 @@ def _with_cluster(
         drs=bool(cluster.get("configuration.drsConfig.enabled")),
         hosts=hosts,
         datastores=tuple(_datastore(one) for one in datastores),
-        networks=tuple(Network(one.id, _name(one)) for one in networks),
+        networks=tuple(Network(one.id, _name(one), one.get("key", "")) for one in networks),
         privileges_missing=privileges.missing(
             session, {kind: place for kind, place in places.items() if place is not None}
         ),

@@ -13,12 +13,14 @@ from provision.deadline import Deadline
 from provision.errors import VdlError
 from provision.plan.identity import instance_uuid
 from provision.plan.model import Action, Plan
+from provision.plan.preflight import find_network
 from provision.plan.snapshot import Snapshot, VCenterIdentity, Vm
 from provision.spec.model import GroupRequest, Lab
 from provision.vsphere import configspec, guest, snapshot_reader, vm_reader
 from provision.vsphere.calls import Call, Calls
 from provision.vsphere.checks import Checks
 from provision.vsphere.collector import Collector, moid
+from provision.vsphere.configspec import Parts
 from provision.vsphere.devices import VmConfig
 from provision.vsphere.facts import Facts
 from provision.vsphere.faults import describe, fault_name, fix_for
@@ -291,18 +293,21 @@ class VCenter:
         self,
         vm_id: str,
         action: Action,
-        build: Callable[[Action, VmConfig, CardFacts, Sequence[Any]], Any | None],
+        build: Callable[[Action, VmConfig, Parts], Any | None],
         what: str,
         deadline: Deadline,
     ) -> None:
         """Reconfigure a VM by what `build` finds missing; nothing missing, nothing sent."""
         machine = configspec.spec_of(action)
         vm = self._ref(vim.VirtualMachine, vm_id)
-        facts = CardFacts.of(self._world(machine.lab)[1])
+        lab, world = self._world(machine.lab)
+        facts, network = CardFacts.of(world), find_network(lab, world)
 
         def change() -> Any | None:
             now = self._facts.config(vm)
-            spec = build(action, now, facts, self._group_members(action, vm))
+            wanted = self._network(network.id) if network else None
+            parts = Parts(facts, self._group_members(action, vm), wanted)
+            spec = build(action, now, parts)
             if spec is not None:
                 # What is missing was read off this version: vCenter refuses the change if
                 # another run or user has changed the VM since.

@@ -17,7 +17,7 @@ from pyVmomi import vim
 
 from provision.plan.snapshot import GpuDevice, Power, Template, Vm
 from provision.vsphere.collector import Found, moid
-from provision.vsphere.devices import disk_bytes, first_disk, gpu_devices, options
+from provision.vsphere.devices import disk_bytes, first_disk, gpu_devices, options, wire
 
 STAMP_PREFIX = "vdl."
 GUESTINFO_PREFIX = "guestinfo.vdl."
@@ -110,6 +110,7 @@ def _widen(basis: Vm, wide: Found) -> Vm:
         tools_running=wide.get("guest.toolsRunningStatus") == "guestToolsRunning",
         addresses=addresses(wide.get("guest.net"), wide.get("guest.ipAddress")),
         question=question.text if question else None,
+        network=wire(wide.get("config.hardware.device", ())),
     )
 
 

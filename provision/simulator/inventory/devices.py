@@ -103,10 +103,6 @@ def new_disk(config: VmConfig, size: int) -> Any:
 
 def new_nic(config: VmConfig, key: int, unit: int) -> Any:
     """Return a vmxnet3 card on the VM's network."""
-    network = config.network
-    backing = build(
-        _dev.VirtualEthernetCard.NetworkBackingInfo, deviceName=network.name, network=network.ref
-    )
     connect = build(
         _dev.VirtualDevice.ConnectInfo,
         startConnected=True,
@@ -118,7 +114,7 @@ def new_nic(config: VmConfig, key: int, unit: int) -> Any:
         key,
         unit,
         f"Network adapter {key - NIC + 1}",
-        backing=backing,
+        backing=config.network.backing(),
         connectable=connect,
         addressType="assigned",
         macAddress=config.mac,

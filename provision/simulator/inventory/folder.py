@@ -195,8 +195,8 @@ class Datacenter(Entity):
 
     @prop("network")
     def network(self) -> list[Any]:
-        """All networks."""
-        return self.network_folder.child_entity()
+        """All networks and distributed port groups."""
+        return [one for one in self.network_folder.child_entity() if isinstance(one, vim.Network)]
 
     @prop("configuration")
     def configuration(self) -> Any:

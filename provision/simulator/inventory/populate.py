@@ -20,6 +20,7 @@ from provision.simulator.inventory.folder import Datacenter, Folder
 from provision.simulator.inventory.host import Host
 from provision.simulator.inventory.inventory import Inventory
 from provision.simulator.inventory.storage import Datastore, Network
+from provision.simulator.inventory.switches import PortGroup, Switch
 from provision.simulator.inventory.vm import VirtualMachine
 from provision.simulator.inventory.vmconfig import VmConfig
 from provision.simulator.worldmodel import expand
@@ -59,6 +60,12 @@ class _Builder:
             network = Network(self._inventory, name, datacenter)
             datacenter.network_folder.keep(network)
             self._networks[name] = network
+        for name, groups in self._spec.switches.items():
+            switch = Switch(self._inventory, name, datacenter)
+            datacenter.network_folder.keep(switch)
+            for group in groups:
+                self._networks[group] = PortGroup(switch, group, datacenter)
+                datacenter.network_folder.keep(self._networks[group])
         for path in self._spec.folders:
             self._folder(path)
         for name, cluster in self._spec.clusters.items():

@@ -11,6 +11,7 @@ from pyVmomi import vim
 
 from provision.simulator.inventory import faults, limits
 from provision.simulator.inventory.devices import Change, _dev
+from provision.simulator.inventory.switches import PortGroup
 
 if TYPE_CHECKING:
     from provision.simulator.inventory.storage import Network
@@ -145,7 +146,9 @@ def _devices(new: VmConfig, spec: Any, *, running: bool) -> None:
 
 
 def _network(new: VmConfig, backing: Any) -> Network:
-    """Return the network that a card is on, named by reference or by name."""
+    """Return the network that a card is on, named by reference, port group or name."""
+    if isinstance(backing, _dev.VirtualEthernetCard.DistributedVirtualPortBackingInfo):
+        return _port_group(new, backing.port)
     if getattr(backing, "network", None) is not None:
         return new.inventory.network(backing.network)
     name = getattr(backing, "deviceName", None) or new.network.name
@@ -156,6 +159,17 @@ def _network(new: VmConfig, backing: Any) -> Network:
             0, f"There is no network '{name}'.", vim.fault.InvalidDeviceBacking
         )
     return new.inventory.network(found.ref)
+
+
+def _port_group(new: VmConfig, port: Any) -> Network:
+    for found in new.datastore.datacenter.network_folder.children.values():
+        if isinstance(found, PortGroup) and found.is_named(port):
+            return found
+    raise faults.device_spec(
+        0,
+        f"The switch {port.switchUuid} has no port group '{port.portgroupKey}'.",
+        vim.fault.InvalidDeviceBacking,
+    )
 
 
 def _groups(new: VmConfig, spec: Any, lasting: dict[int, int]) -> None:

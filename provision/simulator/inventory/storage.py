@@ -147,6 +147,12 @@ class Network(Entity):
         self.vms: dict[str, VirtualMachine] = {}
         super().__init__(inventory, name, datacenter.network_folder)
 
+    def backing(self) -> Any:
+        """Return the backing of a network card that is connected here."""
+        return vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(
+            deviceName=self.name, network=self.ref
+        )
+
     @prop("summary")
     def summary(self) -> Any:
         """Name and state."""

@@ -187,6 +187,7 @@ def _vm(name: str, tree: Tree, machines: Mapping[str, Machine]) -> Vm:
         gpus=tuple(gpus),
         stamps=stamps(made) if made and tree.get("stamped", True) else {},
         question=tree.get("question"),
+        network=tree.get("network"),
     )
 
 

@@ -53,7 +53,7 @@ def clone(one: Action, template: VmConfig = TEMPLATE) -> Any:
 
 
 def reconfigure(one: Action, now: VmConfig) -> Any:
-    return configspec.reconfigure_spec(one, now, CardFacts(), ())
+    return configspec.reconfigure_spec(one, now, configspec.Parts(CardFacts()))
 
 
 def finished(one: Action) -> VmConfig:
@@ -149,7 +149,7 @@ def test_a_distributed_port_group_is_named_by_switch_and_key() -> None:
 
 def test_attaching_adds_the_gpu_and_grows_the_disk_in_one_request() -> None:
     one = action(disk="60 GiB", **VGPU)
-    spec = configspec.attach_spec(one, TEMPLATE, CardFacts(), ())
+    spec = configspec.attach_spec(one, TEMPLATE, configspec.Parts(CardFacts()))
     grown, added = sorted(spec.deviceChange, key=lambda change: change.operation, reverse=True)
     assert (added.operation, added.device.backing.vgpu) == ("add", "grid_a100d-10c")
     assert (grown.operation, grown.device.key) == ("edit", 2000)
@@ -158,7 +158,9 @@ def test_attaching_adds_the_gpu_and_grows_the_disk_in_one_request() -> None:
 
 @pytest.mark.parametrize("size", ["40 GiB", "10 GiB"])
 def test_a_disk_that_is_large_enough_stays(size: str) -> None:
-    assert configspec.attach_spec(action(disk=size), TEMPLATE, CardFacts(), ()) is None
+    assert (
+        configspec.attach_spec(action(disk=size), TEMPLATE, configspec.Parts(CardFacts())) is None
+    )
 
 
 @pytest.mark.parametrize("group", [VGPU, {}], ids=["with GPU", "without"])
