@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from provision.apply.journal import Journal
 from provision.apply.result import SUCCESS, MachineResult, Outcome, Result
 from provision.apply.runner import OnEvent, Options, apply
 from provision.cli.memory import Memory
+from provision.cli.options import Agreed
 from provision.cli.output import say, show_on_stderr
 from provision.cli.progress import progress
 from provision.cli.results import failures
@@ -33,16 +34,12 @@ from provision.vsphere.port import PlanChecker, Port
 class Consent:
     """What the person has agreed to beforehand.
 
-    `fingerprint` is that of a saved plan: nothing may be done that it did not show. `checks` is
-    whether vCenter's own checks judge the plan first.
+    `fingerprint` is that of a saved plan: nothing may be done that it did not show.
     """
 
     yes: bool = False
-    allow_shrink: bool = False
-    allow_restart: bool = False
-    allow_recreate: bool = False
+    agreed: Agreed = field(default_factory=Agreed)
     fingerprint: str | None = None
-    checks: bool = True
 
 
 class CheckingPort(Port, PlanChecker, Protocol):
@@ -67,18 +64,19 @@ def provision(
         click.Abort: The person said no.
         UsageError: The log file can't be written; nothing was changed.
     """
+    agreed = consent.agreed
 
     def replan(of: Lab, world: Snapshot) -> Plan:
         return make_plan(
             of, world,
-            allow_shrink=consent.allow_shrink, allow_restart=consent.allow_restart,
+            allow_shrink=agreed.allow_shrink, allow_restart=agreed.allow_restart,
         )  # fmt: skip
 
     snapshot = port.snapshot(lab)
     memory = Memory.of(lab_file, lab, snapshot.vcenter.instance_uuid)
     plan = replan(lab, snapshot)
-    plan = plan.with_findings(gone(plan, memory.stood(), allow_recreate=consent.allow_recreate))
-    if consent.checks:
+    plan = plan.with_findings(gone(plan, memory.stood(), allow_recreate=agreed.allow_recreate))
+    if agreed.checks:
         plan = port.checked(plan)
     show_on_stderr(render_text(plan))
     _check(plan, consent)

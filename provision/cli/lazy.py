@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+DEBUG_HELP = "Show the traceback of an error."
+
 
 class LazyGroup(click.Group):
     """Finds command `x-y` as `command` in the module `provision.cli.x_y`.
@@ -33,6 +35,7 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"provision.cli.{cmd_name}").command
         if not isinstance(command, click.Command):
             raise TypeError(f"provision.cli.{cmd_name}.command is no command")
+        _take_debug(command)
         return command
 
     def resolve_command(
@@ -50,3 +53,13 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(self._help.items()))
+
+
+def _take_debug(command: click.Command) -> None:
+    """Let a command and those below it take the group's `--debug` too, where people type it."""
+    if all(option.name != "debug" for option in command.params):
+        command.params.append(
+            click.Option(["--debug"], is_flag=True, expose_value=False, help=DEBUG_HELP)
+        )
+    for inner in getattr(command, "commands", {}).values():
+        _take_debug(inner)

@@ -8,7 +8,7 @@ import click
 
 from provision import __version__
 from provision.cli.errors import exit_code_of
-from provision.cli.lazy import LazyGroup
+from provision.cli.lazy import DEBUG_HELP, LazyGroup
 from provision.cli.output import prepare_streams
 
 COMMANDS = {
@@ -33,14 +33,12 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, commands_help=COMMANDS, context_settings={"max_content_width": 100})
 @click.version_option(__version__, prog_name="vdl")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def cli(context: click.Context, *, debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help=DEBUG_HELP)
+def cli() -> None:
     """Deep-learning labs on vSphere: passthrough GPUs, NVIDIA vGPUs, and what they cost in speed.
 
     Start with `vdl demo`, which needs no vCenter, or with `vdl init` and `vdl plan`.
     """
-    context.obj = {"debug": debug}
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,21 +20,6 @@ output_option = click.option(
 )  # fmt: skip
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-
-allow_restart_option = click.option(
-    "--allow-restart", is_flag=True,
-    help="Agree to power running machines off for a change, and to make machines again.",
-)  # fmt: skip
-
-allow_recreate_option = click.option(
-    "--allow-recreate", is_flag=True,
-    help="Agree to create machines again that stood before and are gone.",
-)  # fmt: skip
-
-checks_option = click.option(
-    "--vcenter-checks/--no-vcenter-checks", "checks", default=True, show_default=True,
-    help="Let vCenter's own checks judge new machines.",
-)  # fmt: skip
 
 parallel_option = click.option(
     "--parallel", type=click.IntRange(1, 64), default=8, show_default=True,
@@ -68,26 +53,67 @@ class VCenterOptions:
     thumbprint: str | None = None
 
 
-def vcenter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What a person has agreed to on the command line.
+
+    `checks` is whether vCenter's own checks judge the plan first.
+    """
+
+    allow_shrink: bool = False
+    allow_restart: bool = False
+    allow_recreate: bool = False
+    checks: bool = True
+
+
+_PATH = click.Path(path_type=Path)
+_VCENTER = (
+    click.option("--server", envvar="VDL_SERVER",
+                 help="vCenter, as HOST or HOST:PORT; else the one of the lab file."),
+    click.option("--username", envvar="VDL_USERNAME", help="vCenter user."),
+    click.option("--password-file", envvar="VDL_PASSWORD_FILE", type=_PATH,
+                 help="File that holds the password."),
+    click.option("--ca-file", envvar="VDL_CA_FILE", type=_PATH,
+                 help="PEM file of the CA that signed vCenter's certificate."),
+    click.option("--thumbprint", envvar="VDL_THUMBPRINT",
+                 help="SHA-256 of vCenter's certificate, instead of a trusted chain."),
+)  # fmt: skip
+_AGREED = (
+    click.option("--allow-shrink", is_flag=True,
+                 help="Agree to delete machines that left the file."),
+    click.option("--allow-restart", is_flag=True,
+                 help="Agree to power running machines off for a change, and to make machines "
+                 "again."),
+    click.option("--allow-recreate", is_flag=True,
+                 help="Agree to create machines again that stood before and are gone."),
+    click.option("--vcenter-checks/--no-vcenter-checks", "checks", default=True, show_default=True,
+                 help="Let vCenter's own checks judge the machines."),
+)  # fmt: skip
+
+Command = Callable[..., Any]
+
+
+def vcenter_options(command: Command) -> Command:
     """Add the options of a connection; the command gets them as one argument, `vcenter`."""
+    return _together(command, "vcenter", VCenterOptions, _VCENTER)
+
+
+def agreement_options(command: Command) -> Command:
+    """Add what a person may agree to; the command gets it as one argument, `agreed`."""
+    return _together(command, "agreed", Agreed, _AGREED)
+
+
+def _together(
+    command: Command, name: str, kind: type[Any], options: Sequence[Callable[[Command], Command]]
+) -> Command:
+    """Add options that the command gets as one value of a dataclass."""
 
     @functools.wraps(command)
-    def with_vcenter(**arguments: Any) -> Any:
-        given = {field.name: arguments.pop(field.name) for field in fields(VCenterOptions)}
-        return command(vcenter=VCenterOptions(**given), **arguments)
+    def gathering(**arguments: Any) -> Any:
+        given = {field.name: arguments.pop(field.name) for field in fields(kind)}
+        return command(**{name: kind(**given)}, **arguments)
 
-    path = click.Path(path_type=Path)
-    decorated: Callable[..., Any] = with_vcenter
-    for option in (
-        click.option("--thumbprint", envvar="VDL_THUMBPRINT",
-                     help="SHA-256 of vCenter's certificate, instead of a trusted chain."),
-        click.option("--ca-file", envvar="VDL_CA_FILE", type=path,
-                     help="PEM file of the CA that signed vCenter's certificate."),
-        click.option("--password-file", envvar="VDL_PASSWORD_FILE", type=path,
-                     help="File that holds the password."),
-        click.option("--username", envvar="VDL_USERNAME", help="vCenter user."),
-        click.option("--server", envvar="VDL_SERVER",
-                     help="vCenter, as HOST or HOST:PORT; else the one of the lab file."),
-    ):  # fmt: skip
+    decorated: Command = gathering
+    for option in reversed(options):
         decorated = option(decorated)
     return decorated

@@ -10,10 +10,9 @@ from provision.cli.connect import vcenter_of
 from provision.cli.errors import ExitCode
 from provision.cli.memory import Memory
 from provision.cli.options import (
+    Agreed,
     VCenterOptions,
-    allow_recreate_option,
-    allow_restart_option,
-    checks_option,
+    agreement_options,
     lab_argument,
     output_option,
     vcenter_options,
@@ -29,24 +28,18 @@ from provision.spec.reader import load_lab
 @click.command("plan")
 @lab_argument
 @click.option("--check", is_flag=True, help="Exit with 10 where changes are pending.")
-@click.option("--allow-shrink", is_flag=True, help="Agree to delete machines that left the file.")
-@allow_restart_option
-@allow_recreate_option
+@agreement_options
 @click.option("--verbose", is_flag=True, help="Show every machine, however many there are.")
-@checks_option
 @output_option
 @vcenter_options
 @click.pass_context
-def command(  # noqa: PLR0913 - one argument per option
+def command(
     context: click.Context,
     *,
     lab_file: Path,
     check: bool,
-    allow_shrink: bool,
-    allow_restart: bool,
-    allow_recreate: bool,
+    agreed: Agreed,
     verbose: bool,
-    checks: bool,
     output: str,
     vcenter: VCenterOptions,
 ) -> None:
@@ -55,11 +48,11 @@ def command(  # noqa: PLR0913 - one argument per option
     with vcenter_of(lab, vcenter) as connection:
         plan = make_plan(
             lab, connection.snapshot(lab),
-            allow_shrink=allow_shrink, allow_restart=allow_restart,
+            allow_shrink=agreed.allow_shrink, allow_restart=agreed.allow_restart,
         )  # fmt: skip
         stood = Memory.of(lab_file, lab, connection.identity.instance_uuid).stood()
-        plan = plan.with_findings(gone(plan, stood, allow_recreate=allow_recreate))
-        if checks:
+        plan = plan.with_findings(gone(plan, stood, allow_recreate=agreed.allow_recreate))
+        if agreed.checks:
             plan = connection.checked(plan)
     if output == "json":
         show_json(document(plan))

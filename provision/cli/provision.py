@@ -10,10 +10,9 @@ import click
 from provision.cli.connect import vcenter_of
 from provision.cli.flow import Consent, provision
 from provision.cli.options import (
+    Agreed,
     VCenterOptions,
-    allow_recreate_option,
-    allow_restart_option,
-    checks_option,
+    agreement_options,
     lab_argument,
     log_file_option,
     output_option,
@@ -36,11 +35,8 @@ from provision.spec.reader import load_lab
     type=click.Path(path_type=Path),
     help="JSON of `vdl plan -o json`: go on only if the world is still as it was then.",
 )
-@click.option("--allow-shrink", is_flag=True, help="Agree to delete machines that left the file.")
-@allow_restart_option
-@allow_recreate_option
+@agreement_options
 @click.option("--keep-failed", is_flag=True, help="Leave what a failed create made, for a look.")
-@checks_option
 @parallel_option
 @log_file_option
 @output_option
@@ -50,11 +46,8 @@ def command(  # noqa: PLR0913 - one argument per option
     lab_file: Path,
     yes: bool,
     plan_file: Path | None,
-    allow_shrink: bool,
-    allow_restart: bool,
-    allow_recreate: bool,
+    agreed: Agreed,
     keep_failed: bool,
-    checks: bool,
     parallel: int,
     log_file: Path | None,
     output: str,
@@ -65,14 +58,7 @@ def command(  # noqa: PLR0913 - one argument per option
     Safe to repeat, and to interrupt: what is done is found again by its owner stamp.
     """  # fmt: skip
     lab = load_lab(lab_file)
-    consent = Consent(
-        yes,
-        allow_shrink=allow_shrink,
-        allow_restart=allow_restart,
-        allow_recreate=allow_recreate,
-        fingerprint=_fingerprint(plan_file) if plan_file else None,
-        checks=checks,
-    )
+    consent = Consent(yes, agreed, _fingerprint(plan_file) if plan_file else None)
     with vcenter_of(lab, vcenter) as connection:
         result = provision(
             lab, connection, consent,

@@ -11,7 +11,9 @@ from provision.cli.connect import vcenter_of
 from provision.cli.flow import Consent, provision
 from provision.cli.guests import bench_stage, configure_stage, judge, open_stage, report_stage
 from provision.cli.options import (
+    Agreed,
     VCenterOptions,
+    agreement_options,
     lab_argument,
     log_file_option,
     parallel_option,
@@ -27,6 +29,7 @@ from provision.spec.reader import load_lab
 @click.command("up")
 @lab_argument
 @yes_option
+@agreement_options
 @parallel_option
 @log_file_option
 @results_option
@@ -36,6 +39,7 @@ def command(
     *,
     lab_file: Path,
     yes: bool,
+    agreed: Agreed,
     parallel: int,
     log_file: Path | None,
     results_dir: Path,
@@ -43,9 +47,8 @@ def command(
     vcenter: VCenterOptions,
 ) -> None:
     """Provision, configure, bench and report in one go. Stops where a stage fails."""
-    run_all(
-        lab_file, vcenter, results_dir, Consent(yes), parallel, payload_python, log_file=log_file
-    )
+    consent = Consent(yes, agreed)
+    run_all(lab_file, vcenter, results_dir, consent, parallel, payload_python, log_file=log_file)
 
 
 def run_all(
