@@ -25,6 +25,8 @@ from provision.cli.options import (
 from provision.cli.output import say
 from provision.spec.reader import load_lab
 
+BEFORE_THE_GATE = ("base", "driver", "licence", "nvlink", "payload")
+
 
 @click.command("up")
 @lab_argument
@@ -78,7 +80,7 @@ def run_all(
         stage = open_stage(lab_file, lab, connection, payload_python)
     say("== configure")
     # The gate comes with the benchmark, so the machines need not pass it twice.
-    configure_stage(replace(stage, settings=replace(stage.settings, tags=("base", "payload"))))
+    configure_stage(replace(stage, settings=replace(stage.settings, tags=BEFORE_THE_GATE)))
     say("== bench")
     benched = bench_stage(stage, results_dir)
     say("== report")

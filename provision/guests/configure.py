@@ -42,7 +42,8 @@ class Settings:
     Attributes:
         state: Folder of this lab, for known hosts and logs; made where it is missing.
         payload_python: A Python in the guests that has TensorFlow; None to make one there.
-        tags: Run only these parts: `base`, `payload`, `verify`, `benchmark`.
+        tags: Run only these parts: `base`, `driver`, `licence`, `nvlink`, `payload`, `verify`,
+            `benchmark`.
         limit: Work only on these machines.
         check: Change nothing, tell what would change.
         forks: Machines at a time.

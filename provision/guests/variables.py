@@ -31,6 +31,9 @@ def lab_variables(lab: Lab, known_hosts: Path, *, simulated: bool = False) -> di
         variables |= dict.fromkeys(
             ("ansible_python_interpreter", "payload_base_python", "payload_python"), sys.executable
         )
+    variables["vdl_drivers"] = lab.drivers.model_dump(mode="json", exclude_none=True)
+    if lab.guest.ca_file is not None:
+        variables["vdl_ca_file"] = lab.guest.ca_file
     return variables
 
 

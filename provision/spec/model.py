@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,7 @@ from provision.spec.values import (
     ModelText,
     ProfileText,
     Server,
+    Sha256,
     UserName,
 )
 
@@ -81,11 +82,14 @@ class VCenter(Frozen):
 
 
 class Guest(Frozen):
-    """The user that cloud-init makes in each guest."""
+    """The user that cloud-init makes in each guest, and whom its system trusts."""
 
     user: UserName = Field(default="vdl", description="Login name of that user.")
     ssh_key: PublicKey = Field(
         description="Path of the public SSH key that may log in; relative to this file."
+    )
+    ca_file: LocalPath | None = Field(
+        default=None, description="Certificates (PEM) that guests trust besides their own."
     )
 
 
@@ -238,6 +242,9 @@ class VgpuDriver(Frozen):
     package: LocalPath = Field(
         description="NVIDIA's guest driver package (.deb, .rpm or .run); relative to this file."
     )
+    sha256: Sha256 | None = Field(
+        default=None, description="SHA-256 of the package; another one is refused."
+    )
     token: LocalPath = Field(
         description="Client configuration token (.tok); relative to this file."
     )
@@ -248,6 +255,9 @@ class Drivers(Frozen):
 
     datacenter: DriverBranch | None = Field(
         default=None, description='Branch of the data-centre driver for passthrough, such as "570".'
+    )
+    modules: Literal["auto", "open", "proprietary"] = Field(
+        default="auto", description="Kind of kernel modules; auto follows card and branch."
     )
     vgpu: VgpuDriver | None = Field(default=None, description="Driver and licence of vGPU guests.")
 

@@ -172,6 +172,13 @@ DriverBranch = Annotated[
     ),
     Field(json_schema_extra={"pattern": r"^[0-9]{3,4}(\.[0-9]{1,3}){0,2}$"}),
 ]
+Sha256 = Annotated[
+    str,
+    AfterValidator(
+        _text(r"[0-9a-f]{64}", "must be a SHA-256: 64 lower-case hexadecimal digits", 64)
+    ),
+    Field(json_schema_extra={"pattern": "^[0-9a-f]{64}$"}),
+]
 DataText = Annotated[
     str,
     AfterValidator(
