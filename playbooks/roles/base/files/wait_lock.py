@@ -4,19 +4,20 @@ Runs in the guest: `wait_lock.py SECONDS FILE...`. dpkg, apt and rpm lock these 
 fcntl(2), which tells who holds a lock; the file alone says nothing, for it always exists.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import struct
 import sys
 import time
 from pathlib import Path
-from typing import Optional
 
 FLOCK = "hhqqi4x"  # struct flock of Linux on 64-bit machines: type, whence, start, length, pid
 PAUSE_SECONDS = 1
 
 
-def holder(path: str) -> Optional[int]:
+def holder(path: str) -> int | None:
     """Return the process that has locked a file; None where none has, or there is no file."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -17,6 +17,12 @@ NVIDIA = "0x10de"
 DISPLAY = "0x03"  # PCI class codes: display controller,
 BRIDGE = "0x0680"  # and "other bridge", which an NVSwitch is
 
+# PCI Local Bus Specification 3.0, section 6.7 and appendix H.
+HEADER_BYTES = 0x40
+FIRST_CAPABILITY = 0x34
+VENDOR_SPECIFIC = 0x09
+MOST_CAPABILITIES = 48  # as many as fit; a damaged list may be a ring
+
 # The first PCI device id of each architecture, from The PCI ID Repository (pci.ids). NVIDIA gives
 # ids out in blocks, so that the highest start that is not above a card's id names it. Older
 # architectures differ in nothing that matters here.
@@ -60,11 +66,11 @@ def architecture(device: int) -> str:
 
 def vendor_capability(config: bytes) -> bytes:
     """Return the vendor-specific capability of a PCI configuration space; empty if it has none."""
-    at = config[0x34] if len(config) > 0x40 else 0
-    for _ in range(48):  # as many as fit; a damaged list may be a ring
-        if at < 0x40 or at + 3 > len(config):
+    at = config[FIRST_CAPABILITY] if len(config) > HEADER_BYTES else 0
+    for _ in range(MOST_CAPABILITIES):
+        if at < HEADER_BYTES or at + 3 > len(config):
             return b""
-        if config[at] == 0x09:
+        if config[at] == VENDOR_SPECIFIC:
             return config[at : at + config[at + 2]]
         at = config[at + 1]
     return b""
@@ -118,12 +124,13 @@ def read_packages() -> dict[str, str]:
     Where dnf takes a name with its version, as for kernel-devel, that is among the names too.
     """
     apt = ["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev}\t${Package}\t${Version}\n"]
-    rpm = ["rpm", "--query", "--all", "--queryformat",
-           "ii\t%{NAME}\t%{VERSION}\nii\t%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}\t%{VERSION}\n"]  # fmt: skip
+    names = ("%{NAME}", "%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}")
+    rows = "".join(f"ii\t{name}\t%{{VERSION}}\n" for name in names)
+    rpm = ["rpm", "--query", "--all", "--queryformat", rows]
     command = apt if Path("/var/lib/dpkg/status").exists() else rpm
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    rows = (line.split("\t") for line in output.splitlines())
-    return {name: version for state, name, version in rows
+    found = (line.split("\t") for line in output.splitlines())
+    return {name: version for state, name, version in found
             if state[1:2] == "i" and INTERESTING.search(name)}  # fmt: skip
 
 
@@ -199,7 +206,7 @@ def wrong_packages(kind: str, question: dict, packages: dict[str, str]) -> list[
 
 def major(branch: str) -> int:
     """Return the first number of a branch or version."""
-    return int(branch.split(".")[0])
+    return int(branch.partition(".")[0])
 
 
 def secure_boot(sysfs: Path) -> bool:
