@@ -38,8 +38,10 @@ _BLOCK = 2**20
 _LINE = re.compile(r"(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
 
 
-def read_list(path: Path) -> dict[str, str]:
+def read_list(path: Path, *, paths: bool = False) -> dict[str, str]:
     """Return digest by file name from a list in the format of `sha256sum`.
+
+    With `paths` the keys are the whole paths of the list: images of two classes may share a name.
 
     Raises:
         DataUnusable: If the list can't be read or a line has another form.
@@ -53,7 +55,8 @@ def read_list(path: Path) -> dict[str, str]:
         match = _LINE.fullmatch(line)
         if match is None:
             raise DataUnusable(f"{path}, line {number}: not a line of sha256sum")
-        found[Path(match["name"]).name] = match["digest"].lower()
+        name = Path(match["name"])
+        found[name.as_posix() if paths else name.name] = match["digest"].lower()
     return found
 
 
@@ -68,7 +71,7 @@ def verify(file: BufferedReader, path: Path, expected: Mapping[str, str]) -> str
             f"{path}: no checksum is known for this file",
             fix="list its SHA-256 in a file and name that with --checksums",
         )
-    digest = _sha256(file)
+    digest = sha256(file)
     file.seek(0)
     if digest != expected[path.name]:
         raise DataUnusable(
@@ -79,7 +82,7 @@ def verify(file: BufferedReader, path: Path, expected: Mapping[str, str]) -> str
     return digest
 
 
-def _sha256(file: BufferedReader) -> str:
+def sha256(file: BufferedReader) -> str:
     """Return the digest of the rest of a file; hashlib.file_digest needs Python 3.11."""
     seen = hashlib.sha256()
     while block := file.read(_BLOCK):

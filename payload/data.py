@@ -5,22 +5,41 @@ Data that was asked for and can't be used is an error. Synthetic data never stan
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from payload import digits, files
+from payload import albums, digits, files, mirror, pictures
+from payload.albums import Album
 from payload.errors import DataUnusable
-from payload.settings import DIGITS, SYNTHETIC, Settings
+from payload.files import Found
+from payload.settings import DIGITS, KERAS, SYNTHETIC, Settings
 
 UInt8Array = np.ndarray[Any, np.dtype[np.uint8]]
+Rows = np.ndarray[Any, np.dtype[np.int64]]
 Int32Array = np.ndarray[Any, np.dtype[np.int32]]
 
 SYNTHETIC_BATCHES = 4
 """Batches that a synthetic run cycles through. One would let caches flatter a small model."""
+
+
+class Examples(Protocol):
+    """Images with labels that may lie in memory or be read when they are taken."""
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Return height, width and channels."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Rows) -> tuple[UInt8Array, Int32Array]:
+        """Return uint8 [n, height, width, channels] and int32 [n]: those with these numbers."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +52,51 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Return height, width and channels."""
+        _, *sides = self.images.shape
+        return tuple(sides)
+
+    def take(self, rows: Rows) -> tuple[UInt8Array, Int32Array]:
+        """Return some of the images and their labels."""
+        return self.images[rows], self.labels[rows]
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Training and test images with their origin.
 
     Attributes:
-        source: `synthetic`, `mnist` (published checksums), `digits`, or `files` (own checksums).
+        source: `synthetic`, `mnist` (published checksums), `digits`, `files` (own checksums),
+            `images` (a folder) or `tfrecord`.
         train: What the steps train on.
         test: What accuracy is measured on; synthetic data has none.
-        path: Where it was read.
-        sha256: Digest of each file by name; of the arrays for `digits`.
+        path: Path or URL it was read at.
+        sha256: Digest of each file by name; of the arrays for `digits`; over names and sizes
+            (`file list`) for images and TFRecord without a list of checksums.
+        classes: Number of classes found, where they have names.
+        resize: How images were brought to their size; `None` where they had it.
     """
 
     source: str
-    train: Images
-    test: Images | None = None
-    path: Path | None = None
+    train: Examples
+    test: Examples | None = None
+    path: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+    classes: int | None = None
+    resize: str | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return what the document says about the data."""
         return {
             "source": self.source,
-            "path": None if self.path is None else str(self.path),
+            "path": self.path,
             "examples": len(self.train),
             "test_examples": None if self.test is None else len(self.test),
             "sha256": dict(self.sha256),
+            "classes": self.classes,
+            "resize": self.resize,
         }
 
 
@@ -71,10 +108,7 @@ def load(settings: Settings) -> Dataset:
     """
     if settings.data == SYNTHETIC:
         return synthetic(settings)
-    if settings.data == DIGITS:
-        dataset = _digits()
-    else:
-        dataset = _files(Path(settings.data), settings.checksums)
+    dataset = _digits() if settings.data == DIGITS else _read(settings)
     _check_fit(dataset, settings)
     return dataset
 
@@ -93,10 +127,40 @@ def _digits() -> Dataset:
     return Dataset(DIGITS, Images(*train), Images(*test), sha256={"digits": digest})
 
 
-def _files(path: Path, checksum_list: Path | None) -> Dataset:
-    found = files.load(path, checksum_list)
+def _read(settings: Settings) -> Dataset:
+    """Read what `--data` names: a mirror, Keras' cache, a file or a folder."""
+    if mirror.is_url(settings.data):
+        return _from_files(files.load_mirror(settings.data, settings.checksums))
+    path = keras_cache() if settings.data == KERAS else Path(settings.data)
+    wanted = (settings.checksums, settings.image_shape, settings.classes)
+    if albums.shards(path):
+        return _from_album(albums.load_records(path, *wanted), path)
+    if not files.is_there(path) and albums.is_image_folder(path):
+        return _from_album(albums.load_folder(path, *wanted), path)
+    return _from_files(files.load(path, settings.checksums))
+
+
+def keras_cache() -> Path:
+    """Return where Keras keeps MNIST that it fetched: below `KERAS_HOME`, else `~/.keras`."""
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    return Path(home).expanduser() / "datasets" / files.ARCHIVE
+
+
+def _from_files(found: Found) -> Dataset:
     return Dataset(
         found.source, Images(*found.train), Images(*found.test), found.path, found.sha256
+    )
+
+
+def _from_album(album: Album, path: Path) -> Dataset:
+    return Dataset(
+        album.source,
+        album.train,
+        album.test,
+        str(path),
+        album.sha256,
+        album.classes,
+        pictures.HOW,
     )
 
 
@@ -105,20 +169,30 @@ def _check_fit(dataset: Dataset, settings: Settings) -> None:
     for part in (dataset.train, dataset.test):
         if part is None:
             continue
-        if part.images.shape[1:] != settings.image_shape:
+        if part.image_shape != settings.image_shape:
             raise DataUnusable(
-                f"{where}: images of {_sides(part.images.shape[1:])}, "
+                f"{where}: images of {_sides(part.image_shape)}, "
                 f"but {settings.model} was asked for with {_sides(settings.image_shape)}"
             )
-        # An index out of range is an error on a CPU, but a silent NaN on a GPU.
-        if len(part) == 0 or not 0 <= part.labels.min() <= part.labels.max() < settings.classes:
-            raise DataUnusable(f"{where}: labels lie outside 0 to {settings.classes - 1}")
+        if isinstance(part, Images):
+            _check_labels(part, where, settings.classes)
+    if settings.epochs and dataset.test is None:
+        raise DataUnusable(
+            f"{where}: holds no test images, which --epochs needs",
+            fix="add a folder `val`, or files whose names begin with `val`",
+        )
     if len(dataset.train) < settings.global_batch_size:
         raise DataUnusable(
             f"{where}: {len(dataset.train)} training images do not fill a batch of "
             f"{settings.global_batch_size}",
             fix="choose a smaller --batch-size",
         )
+
+
+def _check_labels(part: Images, where: str, classes: int) -> None:
+    # An index out of range is an error on a CPU, but a silent NaN on a GPU.
+    if len(part) == 0 or not 0 <= part.labels.min() <= part.labels.max() < classes:
+        raise DataUnusable(f"{where}: labels lie outside 0 to {classes - 1}")
 
 
 def _sides(shape: tuple[int, ...]) -> str:

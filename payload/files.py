@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from payload import checksums, idx
+from payload import checksums, idx, mirror
 from payload.errors import DataUnusable
 
 ARCHIVE = "mnist.npz"
@@ -31,10 +31,10 @@ Part = tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, np.dtype[np.in
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Images and labels of both parts, the path they were read at, digest by file name."""
+    """Images and labels of both parts, the path or URL they were read at, digest by file name."""
 
     source: str
-    path: Path
+    path: str
     sha256: Mapping[str, str]
     train: Part
     test: Part
@@ -46,8 +46,7 @@ def load(path: Path, checksum_list: Path | None) -> Found:
     Raises:
         DataUnusable: If a file is missing, damaged, or has another checksum than expected.
     """
-    source = "mnist" if checksum_list is None else "files"
-    expected = checksums.MNIST if checksum_list is None else checksums.read_list(checksum_list)
+    source, expected = _expected(checksum_list)
     location = locate(path)
     try:
         if location.is_dir():
@@ -57,8 +56,38 @@ def load(path: Path, checksum_list: Path | None) -> Found:
             arrays, digests = _read_archive(location, expected)
     except OSError as error:
         raise DataUnusable(f"{location}: can't be read: {error}") from error
-    train, test = _part(arrays[0], arrays[1], location), _part(arrays[2], arrays[3], location)
-    return Found(source, location, digests, train, test)
+    return _found(source, str(location), digests, arrays)
+
+
+def load_mirror(url: str, checksum_list: Path | None) -> Found:
+    """Read the data at `url`, a mirror's folder or its npz archive; it is fetched only once.
+
+    Raises:
+        DataUnusable: If a file can't be fetched, is damaged, or has another checksum.
+    """
+    source, expected = _expected(checksum_list)
+    folder, _, last = url.rstrip("/").rpartition("/")
+    if last.endswith(".npz"):
+        arrays, digests = _read_archive(mirror.fetch(folder, last, expected), expected)
+    else:
+        names = [f"{name}.gz" if f"{name}.gz" in expected else name for name in (*TRAIN, *TEST)]
+        paths = [mirror.fetch(url, name, expected) for name in names]
+        arrays, digests = _read_idx_files(paths, expected)
+    return _found(source, url, digests, arrays)
+
+
+def _expected(checksum_list: Path | None) -> tuple[str, Mapping[str, str]]:
+    """Return the data's name and its digests by file name."""
+    if checksum_list is None:
+        return "mnist", checksums.MNIST
+    return "files", checksums.read_list(checksum_list)
+
+
+def _found(
+    source: str, where: str, digests: dict[str, str], arrays: list[np.ndarray[Any, Any]]
+) -> Found:
+    train, test = _part(arrays[0], arrays[1], where), _part(arrays[2], arrays[3], where)
+    return Found(source, where, digests, train, test)
 
 
 def locate(path: Path) -> Path:
@@ -67,6 +96,24 @@ def locate(path: Path) -> Path:
     Raises:
         DataUnusable: If neither is there.
     """
+    found = _located(path)
+    if found is not None:
+        return found
+    if not path.exists():
+        raise DataUnusable(f"{path}: no such file or folder")
+    raise DataUnusable(
+        f"{path}: holds neither {TRAIN[0]}, plain or .gz, nor {ARCHIVE}, nor folders with images, "
+        "nor TFRecord files",
+        fix="name the folder with MNIST's four files, an npz archive, or a folder of images",
+    )
+
+
+def is_there(path: Path) -> bool:
+    """Return whether `path` is a file, or a folder with IDX files or Keras' archive."""
+    return _located(path) is not None
+
+
+def _located(path: Path) -> Path | None:
     if path.is_file():
         return path
     for folder in (path / below for below in FOLDERS):
@@ -74,12 +121,7 @@ def locate(path: Path) -> Path:
             return folder
         if (folder / ARCHIVE).is_file():
             return folder / ARCHIVE
-    if not path.exists():
-        raise DataUnusable(f"{path}: no such file or folder")
-    raise DataUnusable(
-        f"{path}: holds neither {TRAIN[0]}, plain or .gz, nor {ARCHIVE}",
-        fix="name the folder with MNIST's four files, or an npz archive",
-    )
+    return None
 
 
 def idx_path(folder: Path, name: str) -> Path:
@@ -137,15 +179,15 @@ def _read_archive(
     return arrays, {path.name: digest}
 
 
-def _part(images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], path: Path) -> Part:
+def _part(images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], where: str) -> Part:
     if images.dtype != np.uint8 or images.ndim not in {3, 4}:
         raise DataUnusable(
-            f"{path}: images are {images.dtype} in {images.ndim} dimensions, "
+            f"{where}: images are {images.dtype} in {images.ndim} dimensions, "
             "not uint8 [n, height, width] or [n, height, width, channels]"
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
         raise DataUnusable(
-            f"{path}: labels are {labels.dtype} {labels.shape}, "
+            f"{where}: labels are {labels.dtype} {labels.shape}, "
             f"not one integer for each of {len(images)} images"
         )
     with_channels = images if images.ndim == 4 else images[..., None]  # noqa: PLR2004 [n,h,w,c]

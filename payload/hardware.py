@@ -70,7 +70,7 @@ def cpu(root: Path) -> Json:
         "sockets": len(sockets) if told else None,
         "cores": len(cores) if told else None,
         "numa": numa(root),
-        "usable": _usable_cpus(),
+        "usable": usable_cpus(),
         "affinity": _affinity(),
         "cgroup_cpus": _cgroup_cpus(root),
         "governor": read(root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
@@ -170,7 +170,7 @@ def _meminfo(text: str, name: str) -> int | None:
     return int(match[1]) * 1024 if match else None
 
 
-def _usable_cpus() -> int | None:
+def usable_cpus() -> int | None:
     """Return the CPUs that this process may run on, which a pinned process has fewer of."""
     affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
     return os.cpu_count() if affinity is None else len(affinity(0))

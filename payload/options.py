@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from payload import mirror
 from payload.settings import (
     DEFAULT_PRECISION_TARGET,
     DEFAULT_TIME_LIMIT,
@@ -54,9 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--data",
         default=SYNTHETIC,
-        metavar="synthetic|digits|PATH",
-        help="random images (the default), scikit-learn's digits, or a folder with MNIST's IDX "
-        "files or an npz archive",
+        metavar="synthetic|digits|keras|URL|PATH",
+        help="random images (the default), scikit-learn's digits, MNIST from Keras' cache or from "
+        "a mirror, or a file or folder: MNIST's IDX files, an npz archive, a folder of images for "
+        "each class, TFRecord files",
     )
     add(
         "--checksums",
@@ -129,12 +131,9 @@ def _conflicts(options: argparse.Namespace) -> Iterator[str]:
     """Return what is wrong with the options together."""
     if options.model == "mnist" and (options.image_size or options.classes):
         yield "--image-size and --classes go with vgg models; mnist has 28x28 and 10"
-    if options.epochs and options.data == SYNTHETIC:
-        yield "--epochs needs real data: there is nothing to learn in random images"
     if options.target_accuracy and not options.epochs:
         yield "--target-accuracy needs --epochs"
-    if options.checksums and options.data in {SYNTHETIC, DIGITS}:
-        yield "--checksums goes with a path in --data"
+    yield from _data_conflicts(options)
     if options.engine != "tensorflow" and options.xla:
         yield "--xla goes with tensorflow: jax always compiles with XLA, torch never does"
     if options.xla == "on" and options.devices > 1:
@@ -146,6 +145,15 @@ def _conflicts(options: argparse.Namespace) -> Iterator[str]:
         folder = Path(options.output).absolute().parent
         if not os.access(folder, os.W_OK | os.X_OK) or Path(options.output).is_dir():
             yield f"--output {options.output}: can't be written"
+
+
+def _data_conflicts(options: argparse.Namespace) -> Iterator[str]:
+    if options.epochs and options.data == SYNTHETIC:
+        yield "--epochs needs real data: there is nothing to learn in random images"
+    if options.checksums and options.data in {SYNTHETIC, DIGITS}:
+        yield "--checksums goes with a path in --data"
+    if mirror.is_url(options.data) and (wrong := mirror.problem(options.data)):
+        yield f"--data: the address {wrong}"
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -17,6 +17,7 @@ DEFAULT_PRECISION_TARGET = 0.01
 
 SYNTHETIC = "synthetic"
 DIGITS = "digits"
+KERAS = "keras"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Settings:
         model: One of `MODELS`.
         batch_size: Images per training step and device.
         precision: One of `PRECISIONS`; the mixed ones keep weights and loss in float32.
-        data: `synthetic`, `digits`, or the path of a file or folder.
+        data: `synthetic`, `digits`, `keras`, the URL of a mirror, or the path of a file or folder.
         checksums: A `sha256sum` list to hold the files against, instead of the published one.
         steps: Timed steps to run, exactly; `None` runs until precise or until the time limit.
         time_limit: Seconds for warm-up and timed steps together; `None` for no limit.

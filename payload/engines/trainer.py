@@ -99,10 +99,10 @@ class KerasTrainer(ABC):
         """
         if self._test is None:
             raise ValueError("synthetic data has no test images")
-        images, labels = self._test.images, self._test.labels
+        rows = np.arange(len(self._test))
         with self._engine.errors():
             hits = [
-                self._hits(images[start : start + TEST_BATCH], labels[start : start + TEST_BATCH])
+                self._hits(*self._test.take(rows[start : start + TEST_BATCH]))
                 for start in range(0, len(self._test), TEST_BATCH)
             ]
         return sum(hits) / len(self._test)

@@ -86,7 +86,7 @@ def test_a_folder_with_keras_archive_is_enough(
         x_test=arrays[2],
         y_test=arrays[3],
     )
-    assert files.load(folder, write_checksums(folder)).path == folder / "mnist.npz"
+    assert files.load(folder, write_checksums(folder)).path == str(folder / "mnist.npz")
 
 
 @pytest.mark.parametrize(
