@@ -5,7 +5,7 @@ PYTHON     ?= python3
 UV         := .tools/bin/uv
 RUN        := .venv/bin
 
-.PHONY: demo test contract faults engines trainings lint format bench lock clean
+.PHONY: demo test contract faults guests engines trainings lint format bench lock clean
 
 demo: .venv/ready
 	$(RUN)/vdl demo
@@ -28,6 +28,10 @@ engines: .venv-engines/ready
 # Every model learns digits in every precision: slow, so make test has only the quick ones.
 trainings: .venv/ready
 	$(RUN)/pytest -m trainings
+
+# The playbooks on guests that boot, in containers: needs root and what docs/simulator.md lists.
+guests: .venv/ready
+	$(RUN)/pytest -m nspawn
 
 lint: .venv/ready
 	$(RUN)/ruff format --check .

@@ -18,8 +18,9 @@ SSH_PORT = "guestinfo.vdl.ssh_port"
 SCRIPT = "/var/lib/cloud/scripts/per-boot/vdl-publish-host-keys"
 # What a guest sets by `info-set` is gone after a power cycle, so it is set at every boot.
 # vmware-rpctool comes with open-vm-tools; some builds have the command only in vmtoolsd.
+# Older cloud-init makes a DSA key too, which OpenSSH accepts no more.
 PUBLISH = f"""#!/bin/sh
-keys=$(cut -d' ' -f1,2 /etc/ssh/ssh_host_*_key.pub | paste -sd';' -)
+keys=$(cut -d' ' -f1,2 /etc/ssh/ssh_host_*_key.pub | grep -v '^ssh-dss ' | paste -sd';' -)
 set_info="info-set {HOST_KEYS} $keys"
 vmware-rpctool "$set_info" || vmtoolsd --cmd "$set_info"
 """

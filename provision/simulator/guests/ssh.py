@@ -14,7 +14,6 @@ import os
 import random
 import shutil
 import socket
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +21,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from provision.simulator.guests.backend import GuestReport, OnReady
+from provision.simulator.guests.backend import GuestReport, Start
 from provision.simulator.guests.embedded import EmbeddedServer, EventLoop
 from provision.simulator.guests.identity import Identity, read_identity
 from provision.simulator.guests.openssh import OpenSshServer, sshd_path
@@ -82,9 +81,19 @@ class SshGuests:
         self._events: EventLoop | None = None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guests")
 
-    def start(self, moid: str, name: str, guestinfo: Mapping[str, str], on_ready: OnReady) -> None:
+    def start(self, vm: Start) -> None:
         """Boot the guest of a VM that was powered on."""
-        self._worker.submit(self._start, moid, name, dict(guestinfo), on_ready)
+        self._worker.submit(self._start, vm)
+
+    def shut_down(self, moid: str) -> bool:
+        """Behind the SSH server is no operating system that could be asked."""
+        del moid
+        return False
+
+    def restart(self, moid: str) -> bool:
+        """Behind the SSH server is no operating system that could be asked."""
+        del moid
+        return False
 
     def stop(self, moid: str) -> None:
         """End the guest of a VM that was powered off, shut down or destroyed."""
@@ -100,24 +109,24 @@ class SshGuests:
         self._addresses.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _start(self, moid: str, name: str, guestinfo: Mapping[str, str], ready: OnReady) -> None:
-        self._stop(moid)
-        address, port = self._places.setdefault(moid, self._addresses.take())
-        identity = read_identity(name, guestinfo)
+    def _start(self, vm: Start) -> None:
+        self._stop(vm.moid)
+        address, port = self._places.setdefault(vm.moid, self._addresses.take())
+        identity = read_identity(vm.name, vm.guestinfo)
         if identity is None:
-            ready(GuestReport(hostname=name, addresses=(address,)))
+            vm.on_ready(GuestReport(hostname=vm.name, addresses=(address,)))
             return
-        folder = self._folder / moid
+        folder = self._folder / vm.moid
         (folder / "home").mkdir(parents=True, exist_ok=True, mode=0o700)
         public_key = host_key(folder / "ssh_host_ed25519_key")
         try:
-            self._servers[moid] = self._serve(identity, folder, address, port)
+            self._servers[vm.moid] = self._serve(identity, folder, address, port)
         except OSError:
             # Like a real guest that does not boot: vCenter never hears of an address.
-            LOG.exception("the guest of %s did not come up", name)
+            LOG.exception("the guest of %s did not come up", vm.name)
             return
         published = {"guestinfo.vdl.hostkeys": public_key, "guestinfo.vdl.ssh_port": str(port)}
-        ready(GuestReport(identity.hostname, (address,), published))
+        vm.on_ready(GuestReport(identity.hostname, (address,), published))
 
     def _serve(self, identity: Identity, folder: Path, address: str, port: int) -> _Server:
         if sshd_path() is not None:

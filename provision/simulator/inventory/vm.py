@@ -90,7 +90,7 @@ class VirtualMachine(VmView):
         admission.hold(self, grants)
         self._set_power("poweredOn")
         self.boot_time = self.world.clock.now()
-        self.guest.boot()
+        self.guest.boot(self.lose_power)
 
     def lose_power(self) -> None:
         """Power off at once; the cards are free again."""
@@ -135,7 +135,7 @@ class VirtualMachine(VmView):
 
     def _restart(self) -> None:
         self.guest.end()
-        self.guest.boot()
+        self.guest.boot(self.lose_power)
         self.touch()
 
     @method("SuspendVM_Task")
@@ -169,14 +169,23 @@ class VirtualMachine(VmView):
         """Ask the guest to shut down; it takes a moment."""
         self._require_tools("poweredOff")
         if not self.config.stubborn:
-            self._later(self.lose_power)
+            self._later(self._shut_down)
 
     @method("RebootGuest")
     def reboot_guest(self, _: Call) -> None:
         """Ask the guest to restart; it takes a moment."""
         self._require_tools("poweredOn")
         if not self.config.stubborn:
-            self._later(self._restart)
+            self._later(self._reboot)
+
+    def _shut_down(self) -> None:
+        # A guest with an operating system ends it first, and the VM goes off by itself.
+        if not self.inventory.guests.shut_down(self.moid):
+            self.lose_power()
+
+    def _reboot(self) -> None:
+        if not self.inventory.guests.restart(self.moid):
+            self._restart()
 
     def _require_tools(self, requested: str) -> None:
         self._require_on(requested)

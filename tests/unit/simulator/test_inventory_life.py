@@ -8,7 +8,7 @@ import pytest
 from pyVmomi import vim, vmodl
 
 from provision.simulator.engine.clock import ManualClock
-from provision.simulator.guests.backend import GuestReport, OnReady
+from provision.simulator.guests.backend import GuestReport, NoGuests, Start
 from provision.simulator.inventory.guest import SHUTDOWN_SECONDS
 from provision.simulator.server import Simulator
 from tests.conftest import MakeSimulator
@@ -33,22 +33,34 @@ DC0:
 A100 = 0x20B5
 
 
-class SlowGuests:
+class SlowGuests(NoGuests):
     """Guests that come up when the test says so; it notes who was started and stopped."""
 
     def __init__(self) -> None:
-        self.started: dict[str, tuple[dict[str, str], OnReady]] = {}
+        self.started: dict[str, Start] = {}
         self.stopped: list[str] = []
 
-    def start(self, moid: str, name: str, guestinfo: dict[str, str], on_ready: OnReady) -> None:
-        del name
-        self.started[moid] = (dict(guestinfo), on_ready)
+    def start(self, vm: Start) -> None:
+        self.started[vm.moid] = vm
 
     def stop(self, moid: str) -> None:
         self.stopped.append(moid)
 
-    def close(self) -> None:
-        self.started.clear()
+
+class OrderlyGuests(SlowGuests):
+    """Guests with an operating system, which can be asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def shut_down(self, moid: str) -> bool:
+        self.asked.append(f"shut down {moid}")
+        return True
+
+    def restart(self, moid: str) -> bool:
+        self.asked.append(f"restart {moid}")
+        return True
 
 
 @pytest.fixture
@@ -151,8 +163,8 @@ def test_tools_report_the_guest_when_it_is_up(in_process: MakeSimulator) -> None
     assert vm.guest.toolsRunningStatus == "guestToolsNotRunning"
     with pytest.raises(vim.fault.ToolsUnavailable):
         vm.ShutdownGuest()
-    guestinfo, ready = guests.started[moid(vm)]
-    assert guestinfo == {"guestinfo.metadata": "e30="}
+    ready = guests.started[moid(vm)].on_ready
+    assert guests.started[moid(vm)].guestinfo == {"guestinfo.metadata": "e30="}
     ready(GuestReport("mine.lab", ("10.0.0.7", "fe80::7"), {"guestinfo.vdl.hostkeys": "key"}))
     assert vm.guest.toolsRunningStatus == "guestToolsRunning"
     assert (vm.guest.hostName, vm.guest.ipAddress) == ("mine.lab", "10.0.0.7")
@@ -240,3 +252,47 @@ def test_what_is_destroyed_is_gone_everywhere(admin: Administrator) -> None:
         _ = vm.runtime
     assert vm not in list(admin.host("esx-01").vm)
     assert vm not in list(admin.cluster.resourcePool.vm)
+
+
+def test_a_guest_with_an_operating_system_ends_it_before_the_vm_goes_off(
+    in_process: MakeSimulator, clock: ManualClock
+) -> None:
+    guests = OrderlyGuests()
+    admin = Administrator(in_process(WORLD, guests=guests, clock=clock))
+    vm = admin.clone("mine")
+    admin.power_on(vm)
+    start = guests.started[moid(vm)]
+    start.on_ready(GuestReport("mine.lab", ("10.0.0.7",)))
+    vm.RebootGuest()
+    clock.advance(1)
+    vm.ShutdownGuest()
+    clock.advance(1)
+    assert guests.asked == [f"restart {moid(vm)}", f"shut down {moid(vm)}"]
+    assert vm.runtime.powerState == "poweredOn"
+    start.on_off()
+    assert vm.runtime.powerState == "poweredOff"
+    # The end of a boot that is over is not the end of the present one.
+    admin.power_on(vm)
+    start.on_off()
+    assert vm.runtime.powerState == "poweredOn"
+
+
+def test_a_guest_is_told_which_gpus_its_vm_has(in_process: MakeSimulator) -> None:
+    guests = SlowGuests()
+    world = """
+DC0:
+  clusters:
+    gpu:
+      hosts: {esx-01: {cards: {model: A100-80}}, esx-02: {cards: {model: L4, mode: passthrough}}}
+      vms:
+        shared: {host: esx-01, gpu: {vgpu: grid_a100d-10c}, power: on}
+        direct: {host: esx-02, gpu: {passthrough: L4}, power: on}
+        plain: {host: esx-01, power: on}
+"""
+    in_process(world, guests=guests)
+    gpus = {start.name: start.gpus for start in guests.started.values()}
+    (shared,) = gpus["shared"]
+    (direct,) = gpus["direct"]
+    assert (shared.name, shared.framebuffer) == ("NVIDIA A100D-10C", 10240)
+    assert (direct.vendor_id, direct.device_id, direct.profile) == (0x10DE, 0x27B8, None)
+    assert gpus["plain"] == ()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provision.errors import UsageError
-from provision.simulator.guests.backend import OnReady
+from provision.simulator.guests.backend import NoGuests, Start
 from provision.simulator.server import Simulator
 from tests.conftest import MakeSimulator
 
@@ -19,17 +19,14 @@ DC1: {clusters: {gpu: {hosts: {esx-01: {}}, vms: {twin: {}}}}}
 """
 
 
-class NotingGuests:
+class NotingGuests(NoGuests):
     """Guests that note their end."""
 
     def __init__(self) -> None:
         self.closed = 0
 
-    def start(self, moid: str, name: str, guestinfo: dict[str, str], on_ready: OnReady) -> None:
+    def start(self, vm: Start) -> None:
         """Never come up."""
-
-    def stop(self, moid: str) -> None:
-        """Nothing runs."""
 
     def close(self) -> None:
         self.closed += 1

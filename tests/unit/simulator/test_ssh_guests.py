@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.simulator.guests.backend import GuestReport
+from provision.simulator.guests.backend import GuestReport, Start
 from provision.simulator.guests.embedded import EmbeddedServer, EventLoop
 from provision.simulator.guests.identity import read_identity
 from provision.simulator.guests.openssh import OpenSshServer, sshd_path
@@ -69,7 +69,7 @@ def guests(tmp_path: Path) -> Iterator[SshGuests]:
 
 def boot(guests: SshGuests, client: Client, moid: str) -> GuestReport:
     ready: queue.Queue[GuestReport] = queue.Queue()
-    guests.start(moid, f"name-of-{moid}", guestinfo(client.public_key), ready.put)
+    guests.start(Start(moid, f"name-of-{moid}", guestinfo(client.public_key), ready.put))
     return ready.get(timeout=60)
 
 
@@ -148,5 +148,5 @@ def test_a_stopped_guest_ends_what_was_started_in_it(guests: SshGuests, client: 
 
 def test_a_guest_without_user_data_boots_but_has_no_host_keys(guests: SshGuests) -> None:
     ready: queue.Queue[GuestReport] = queue.Queue()
-    guests.start("vm-1", "plain", {"guestinfo.userdata": "%%%"}, ready.put)
+    guests.start(Start("vm-1", "plain", {"guestinfo.userdata": "%%%"}, ready.put))
     assert ready.get(timeout=60).guestinfo == {}

@@ -1,0 +1,123 @@
+"""A Debian 12 root file system for guests that boot: made once, kept between runs.
+
+It stands for the template of a real site: systemd, sshd, cloud-init, a kernel with its headers
+and DKMS. What takes the place of VMware's tools and of hardware comes from the folder `root`
+beside this module. The root is never written to: each guest puts a layer of its own over it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from provision.errors import UsageError
+
+LOG = logging.getLogger(__name__)
+
+CACHE_VARIABLE = "VDL_CACHE"
+SUITE = "bookworm"
+PACKAGES = (
+    # What every Debian template has.
+    *("systemd", "systemd-sysv", "dbus", "udev", "openssh-server", "sudo", "cloud-init"),
+    *(
+        "python3",
+        "python3-apt",
+        "python3-venv",
+        "ca-certificates",
+        "iproute2",
+        "kmod",
+        "procps",
+        "libnss-myhostname",
+    ),
+    # What a driver is built with; the cloud kernel has VMware's devices too.
+    *("linux-image-cloud-amd64", "linux-headers-cloud-amd64", "dkms", "gcc", "libc6-dev", "make"),
+)
+FILES = Path(__file__).with_name("root")
+
+# Run by mmdebstrap, with the new root as $1.
+HOOKS = (
+    'cp -a --no-preserve=ownership "$2"/. "$1"/',
+    # uname(2) in a container tells of the controller's kernel; see the source.
+    'chroot "$1" gcc -O2 -shared -fPIC -o /usr/local/lib/vdl-uname.so /usr/local/src/vdl-uname.c',
+    'chroot "$1" systemctl enable vdl-guestinfo vdl-hardware vdl-tools',
+    # Each guest has its own.
+    'rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname',
+    ': > "$1"/etc/machine-id',
+)
+
+
+def cache_folder() -> Path:
+    """Return where roots are kept: `$VDL_CACHE`, or `vdl` in the user's cache folder."""
+    if place := os.environ.get(CACHE_VARIABLE):
+        return Path(place)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vdl"
+
+
+def recipe() -> str:
+    """Return a digest of everything that a root is made from; another recipe is another root."""
+    digest = hashlib.sha256(repr((SUITE, PACKAGES, HOOKS)).encode())
+    for path in sorted(path for path in FILES.rglob("*") if path.is_file()):
+        executable = os.access(path, os.X_OK)
+        digest.update(f"{path.relative_to(FILES)} {executable}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def root_file_system() -> Path:
+    """Return the root's folder; make it first where this recipe has none yet: about a minute.
+
+    Raises:
+        UsageError: This user or this machine can't make one.
+    """
+    if os.geteuid() != 0:
+        raise UsageError(
+            "guests that boot need root",
+            why="their file systems are mounted and owned by users of their own",
+            fix="run it as root, or have `guests: ssh` in the world file",
+        )
+    cache = cache_folder() / "guests"
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = cache / f"{SUITE}-{recipe()}"
+    with _alone(cache):
+        if not folder.is_dir():
+            _make(folder)
+    return folder
+
+
+def _make(folder: Path) -> None:
+    """Make a root under another name and rename it when it is whole."""
+    if shutil.which("mmdebstrap") is None:
+        raise UsageError(
+            "mmdebstrap is missing", why="it makes the guests' root", fix="apt install mmdebstrap"
+        )
+    LOG.info("making the root file system of the guests in %s: about a minute", folder)
+    fresh = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=directory"]
+    command += [f"--include={','.join(PACKAGES)}"]
+    command += [f"--customize-hook={hook.replace('$2', str(FILES))}" for hook in HOOKS]
+    command += [SUITE, str(fresh)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise UsageError(
+            "the root file system of the guests can't be made",
+            subject=str(folder),
+            why="\n".join((done.stdout + done.stderr).strip().splitlines()[-10:]),
+            fix="see that a Debian mirror can be reached from here",
+        )
+    fresh.rename(folder)
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Let one process at a time make a root; the others wait and find it."""
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
