@@ -131,6 +131,7 @@ def _copy(address: str, file: Any, limits: Limits) -> str:
                 file.write(piece)
             announced = answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
+        error.close()
         raise DataUnusable(f"{address}: the mirror answers {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise DataUnusable(
@@ -152,6 +153,7 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         """Return the next request, or raise if it leaves HTTPS."""
         if req.full_url.startswith("https://") and not newurl.startswith("https://"):
+            fp.close()
             raise urllib.error.URLError(f"it leads from HTTPS to {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -52,10 +52,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         sent = content[: mirror.cut]
-        for start in range(0, len(sent), 64) if mirror.delay else [0]:
-            self.wfile.write(sent[start : start + 64] if mirror.delay else sent)
-            self.wfile.flush()
-            time.sleep(mirror.delay)
+        with suppress(ConnectionError):  # a client may have seen enough
+            for start in range(0, len(sent), 64) if mirror.delay else [0]:
+                self.wfile.write(sent[start : start + 64] if mirror.delay else sent)
+                self.wfile.flush()
+                time.sleep(mirror.delay)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 as the base class has it
         pass
