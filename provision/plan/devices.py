@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from provision.gpu.catalogue import CardModel, catalogue
-from provision.plan.needs import model_of
+from provision.plan.needs import model_of, models_of
 from provision.plan.snapshot import Card, GpuDevice
 from provision.spec.model import GpuRequest, GroupRequest, VgpuRequest
-
-_PCI_IDS = re.compile(
-    r"(?:0x)?(?P<vendor>[0-9a-f]{1,4}):(?:0x)?(?P<device>[0-9a-f]{1,4})", re.IGNORECASE
-)
 
 
 def devices_text(devices: Iterable[GpuDevice], cards: Sequence[Card] = ()) -> str:
@@ -52,13 +46,6 @@ def request_text(request: GpuRequest | None) -> str:
     if isinstance(request, VgpuRequest):
         return times(request.count, request.vgpu)
     return times(request.count, f"{request.cards} (passthrough)")
-
-
-def models_of(device: GpuDevice) -> list[CardModel]:
-    """Return the models of which a passthrough device may get a card; none for one by address."""
-    pairs = (_PCI_IDS.fullmatch(text.strip()) for text in device.value.split(","))
-    found = (catalogue().by_pci(int(p["vendor"], 16), int(p["device"], 16)) for p in pairs if p)
-    return [model for model in found if model is not None]
 
 
 def times(count: int, text: str) -> str:

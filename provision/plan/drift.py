@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from provision.gpu.catalogue import stem_of
-from provision.plan.devices import devices_text, models_of, request_text
+from provision.plan.devices import devices_text, request_text
 from provision.plan.model import Change
-from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed
+from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed, models_of
 from provision.plan.settings import FIRMWARE, MMIO_SIZE, derived_settings
 from provision.plan.snapshot import STAMP_RESOLVED, STAMP_SPEC, Card, GpuDevice, Network, Power, Vm
 from provision.spec.model import AFFINITY, GpuRequest, GroupRequest, Machine

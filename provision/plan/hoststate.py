@@ -167,13 +167,17 @@ class HostState:
         return self._take_whole(request, need)
 
     def _take_group(self, need: GroupNeed) -> bool:
-        offered = any(group.name == need.group for group in self.host.device_groups)
-        if not offered or need.group in self.groups:
+        if not self._offers(need.group) or need.group in self.groups:
             return False
         self.groups |= {need.group}
         return True
 
+    def _offers(self, group: str | None) -> bool:
+        return group is None or any(one.name == group for one in self.host.device_groups)
+
     def _take_whole(self, request: Request, need: PinnedNeed | ModelNeed) -> bool:
+        if isinstance(need, ModelNeed) and not self._offers(need.group):
+            return False
         if isinstance(need, ModelNeed):
             addresses = [card.address for card in self.free_cards(need, request)[: need.count]]
             enough = len(addresses) == need.count

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from provision.gpu.capacity import derive
 from provision.gpu.catalogue import CardModel, Profile, catalogue, stem_of
 from provision.plan.names import listed
-from provision.plan.snapshot import Card, Host
+from provision.plan.snapshot import Card, GpuDevice, Host
 from provision.spec.model import GpuRequest, GroupRequest, VgpuRequest
 
 # vSphere names a device group `VENDOR:COUNT@PROFILE%INTERCONNECT`.
 _GROUP = re.compile(r"[^:@]+:(?P<count>\d+)@(?P<profile>[^%]+)(?:%.*)?")
+
+_PCI_IDS = re.compile(
+    r"(?:0x)?(?P<vendor>[0-9a-f]{1,4}):(?:0x)?(?P<device>[0-9a-f]{1,4})", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +49,14 @@ class PinnedNeed:
 class ModelNeed:
     """`count` whole cards of one model, wherever they are (Dynamic DirectPath I/O).
 
-    `label` is the hardware label that they must have; None where any card will do.
+    `label` is the hardware label that they must have; None where any card will do. `group` is
+    the vendor device group that they come as.
     """
 
     model: CardModel
     count: int
     label: str | None = None
+    group: str | None = None
 
     @property
     def text(self) -> str:
@@ -64,7 +70,7 @@ class ModelNeed:
 
 @dataclass(frozen=True, slots=True)
 class GroupNeed:
-    """A vendor device group whose cards its name does not tell."""
+    """A vendor device group whose cards neither its name nor the host tells."""
 
     group: str
 
@@ -135,9 +141,34 @@ def _group(name: str, hosts: Sequence[Host]) -> Need | Unknown:
         return Unknown("gpu-unknown", f"no host offers the device group {name}", fix)
     parts = _GROUP.fullmatch(name)
     found = catalogue().profile(parts["profile"]) if parts else None
-    if parts is None or found is None:
-        return GroupNeed(name)
-    return VgpuNeed(found[1], found[0], int(parts["count"]), group=name)
+    if parts is not None and found is not None:
+        return VgpuNeed(found[1], found[0], int(parts["count"]), group=name)
+    members = next(g.members for h in hosts for g in h.device_groups if g.name == name)
+    return _of_members(name, members) or GroupNeed(name)
+
+
+def _of_members(name: str, members: Sequence[GpuDevice]) -> VgpuNeed | ModelNeed | None:
+    """Return what a device group takes, by its devices: vGPUs of one profile or cards of a model.
+
+    Devices that are no GPUs, such as a network card beside one, take no card.
+    """
+    gpus = [gpu for gpu in members if gpu.kind in {"vgpu", "passthrough"}]
+    if not gpus or len({(gpu.kind, gpu.value, gpu.label) for gpu in gpus}) > 1:
+        return None
+    first = gpus[0]
+    if first.kind == "vgpu":
+        found = catalogue().profile(first.value)
+        return VgpuNeed(found[1], found[0], len(gpus), group=name) if found else None
+    models = models_of(first)
+    one = len(set(models)) == 1
+    return ModelNeed(models[0], len(gpus), first.label, name) if one else None
+
+
+def models_of(device: GpuDevice) -> list[CardModel]:
+    """Return the models of which a passthrough device may get a card; none for one by address."""
+    pairs = (_PCI_IDS.fullmatch(text.strip()) for text in device.value.split(","))
+    found = (catalogue().by_pci(int(p["vendor"], 16), int(p["device"], 16)) for p in pairs if p)
+    return [model for model in found if model is not None]
 
 
 def _pinned(text: str, host_name: str, address: str, hosts: Sequence[Host]) -> Need | Unknown:

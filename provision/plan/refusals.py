@@ -142,7 +142,7 @@ def _lacks_cards(host: Host, request: Request) -> Refused | None:
     need = request.need
     if isinstance(need, PinnedNeed):
         return None if host.name == need.host else Refused("gpu-unknown", "is another host")
-    if isinstance(need, GroupNeed):
+    if isinstance(need, GroupNeed | ModelNeed) and need.group is not None:
         offered = any(group.name == need.group for group in host.device_groups)
         return None if offered else Refused("gpu-unknown", f"does not offer {need.group}")
     if isinstance(need, ModelNeed):

@@ -85,11 +85,27 @@ class VgpuProfileInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuDevice:
+    """One GPU device of a VM, whoever created it.
+
+    `kind` is `vgpu`, `passthrough` (pinned or by model), `group` or `other`; `value` is the
+    profile, the address or the `vendor:device` ids. `label` is the hardware label that the card
+    must have; None where any will do.
+    """
+
+    key: int
+    kind: str
+    value: str
+    group_key: int | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceGroupInfo:
-    """A vendor device group as a host offers it (`vendorDeviceGroupInfo`)."""
+    """A vendor device group as a host offers it (`vendorDeviceGroupInfo`), and its devices."""
 
     name: str
-    members: tuple[str, ...] = ()
+    members: tuple[GpuDevice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +143,6 @@ class Host:
     networks: tuple[str, ...] = ()
     numa_nodes: tuple[NumaNode, ...] = ()
     vgpu_manager: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class GpuDevice:
-    """One GPU device of a VM, whoever created it.
-
-    `kind` is `vgpu`, `passthrough` (pinned or by model), `group` or `other`; `value` is the
-    profile, the address or the `vendor:device` ids. `label` is the hardware label that the card
-    must have; None where any will do.
-    """
-
-    key: int
-    kind: str
-    value: str
-    group_key: int | None = None
-    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

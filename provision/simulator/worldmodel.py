@@ -160,6 +160,14 @@ class CardBlock(Frozen):
     label: str | None = None
     device: Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")] | None = None
     board: str | None = None
+    virtual_functions: int = Field(default=0, ge=0, le=64)
+
+
+class DeviceGroup(Frozen):
+    """A device group under a name of its own: cards joined by NVLink, whole vGPUs of them."""
+
+    profile: str
+    members: int = Field(default=2, ge=2, le=8)
 
 
 class Host(Frozen):
@@ -180,6 +188,7 @@ class Host(Frozen):
     rebind: bool = False
     reboots: bool = True
     vgpu_manager: bool = True
+    device_groups: dict[Name, DeviceGroup] = Field(default_factory=dict)
     datastores: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
 

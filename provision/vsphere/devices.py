@@ -75,6 +75,8 @@ def options(extra_config: Iterable[Any] | None) -> dict[str, str]:
 def gpu_devices(devices: Iterable[Any], groups: Any = None) -> tuple[GpuDevice, ...]:
     """Return all PCI devices that a VM is given by its host, whoever added them.
 
+    Members of a device group go by its name; without one, by what each of them is.
+
     Args:
         devices: `config.hardware.device`.
         groups: `config.deviceGroups`, which names the device groups.
@@ -89,8 +91,8 @@ def gpu_devices(devices: Iterable[Any], groups: Any = None) -> tuple[GpuDevice, 
 
 def _gpu(device: Any, groups: dict[int, str]) -> GpuDevice:
     member = device.deviceGroupInfo
-    if member is not None:
-        name = groups.get(member.groupInstanceKey, "")
+    if member is not None and member.groupInstanceKey in groups:
+        name = groups[member.groupInstanceKey]
         return GpuDevice(device.key, "group", name, group_key=member.groupInstanceKey)
     kind, value = _backing(device.backing)
     label = getattr(device.backing, "customLabel", None) or None

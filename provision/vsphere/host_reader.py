@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pyVmomi import vim
+
 from provision.gpu.catalogue import NVIDIA, catalogue
 from provision.gpu.types import AssignmentPolicy, CardMode, VgpuMode
 from provision.plan.snapshot import (
@@ -46,6 +48,38 @@ def is_card(device: Any) -> bool:
     return bool(
         (device.vendorId & MASK) == NVIDIA and (device.classId & MASK) >> 8 == DISPLAY_CLASS
     )
+
+
+def cards_among(devices: Iterable[Any], passthru: Iterable[Any]) -> list[Any]:
+    """Return the cards among PCI devices, by address: physical functions and no virtual ones.
+
+    A host that gives vGPUs by SR-IOV shows 16 or 32 virtual functions beside each card, of the
+    card's own ids and class. A card is alone on its bus, as device 0 and function 0 (a PCI
+    Express link has one device); its virtual functions follow it there (PCI Express Base
+    Specification, "SR-IOV", First VF Offset). Bus 0 is the root's own and has many devices.
+
+    Args:
+        devices: `hardware.pciDevice`.
+        passthru: `config.pciPassthruInfo`; its `HostSriovInfo` names functions that have others.
+    """
+    displays = sorted((d for d in devices if is_card(d)), key=lambda device: str(device.id))
+    physical = {_bus(d.id): d.id for d in displays if _alone(d.id)}
+    physical |= {
+        _bus(info.id): info.id
+        for info in passthru
+        if isinstance(info, vim.host.SriovInfo) and info.numVirtualFunction
+    }
+    return [d for d in displays if physical.get(_bus(d.id), d.id) == d.id]
+
+
+def _alone(address: str) -> bool:
+    """Whether an address is that of a device which has its bus to itself."""
+    return address[5:7] != "00" and address[8:] == "00.0"
+
+
+def _bus(address: str) -> str:
+    """Return domain and bus of `0000:3b:00.0`."""
+    return address[:7]
 
 
 def holders(host: Found) -> set[str]:
@@ -134,11 +168,12 @@ def _from_catalogue(name: str) -> VgpuProfileInfo:
 def _cards(
     found: Found, vgpus: Mapping[str, Sequence[str]], held: Mapping[str, Sequence[str]]
 ) -> tuple[Card, ...]:
-    devices = [d for d in found.get("hardware.pciDevice", ()) if is_card(d)]
+    passed = found.get("config.pciPassthruInfo", ())
+    devices = cards_among(found.get("hardware.pciDevice", ()), passed)
     if not devices:
         return ()
     graphics = {info.pciId: info for info in found.get("config.graphicsInfo", ())}
-    passthru = {info.id: info for info in found.get("config.pciPassthruInfo", ())}
+    passthru = {info.id: info for info in passed}
     shared_direct = _shared_direct(found.get("config.graphicsConfig"))
     nodes = _numa_nodes(found.get("hardware.numaInfo"))
     uses = _uses(found, vgpus, held, {device.id for device in devices})
@@ -151,7 +186,7 @@ def _cards(
             tuple(uses.get(device.id, ())),
             shared_direct=shared_direct,
         )
-        for device in sorted(devices, key=lambda device: str(device.id))
+        for device in devices
     )
 
 

@@ -17,7 +17,7 @@ from provision.vsphere.collector import Collector, Found, moid
 from provision.vsphere.devices import MASK, gpu_devices, held_address
 from provision.vsphere.host_claim import claim_of, field_key, value_of
 from provision.vsphere.host_port import GpuState, HostState, HostVm
-from provision.vsphere.host_reader import is_card
+from provision.vsphere.host_reader import cards_among
 from provision.vsphere.session import Session
 from provision.vsphere.snapshot_reader import find_datacenter
 from provision.vsphere.vm_reader import POWER
@@ -155,12 +155,12 @@ def _vm(found: Found) -> HostVm:
 
 def _gpus(found: Found, vms: Iterable[Found]) -> tuple[GpuState, ...]:
     infos = {info.pciId: info for info in found.get("config.graphicsInfo", ())}
-    passthru = {info.id: info for info in found.get("config.pciPassthruInfo", ())}
+    passed = found.get("config.pciPassthruInfo", ())
+    passthru = {info.id: info for info in passed}
     config = found.get("config.graphicsConfig")
     wanted = {one.deviceId: one for one in (config.deviceType or () if config else ())}
     default = config.hostDefaultGraphicsType if config else ""
     users = _users(found, vms)
-    devices = (device for device in found.get("hardware.pciDevice", ()) if is_card(device))
     return tuple(
         _gpu(
             device,
@@ -170,7 +170,7 @@ def _gpus(found: Found, vms: Iterable[Found]) -> tuple[GpuState, ...]:
             default,
             tuple(sorted(users.get(device.id, ()))),
         )
-        for device in sorted(devices, key=lambda device: str(device.id))
+        for device in cards_among(found.get("hardware.pciDevice", ()), passed)
     )
 
 

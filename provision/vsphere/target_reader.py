@@ -15,6 +15,7 @@ from pyVmomi import vim
 
 from provision.plan.snapshot import DeviceGroupInfo, Host, VgpuProfileInfo
 from provision.spec.model import GroupRequest, Lab, PassthroughRequest, VgpuRequest
+from provision.vsphere.devices import gpu_devices
 from provision.vsphere.session import Session
 
 GIB = 2**30
@@ -38,7 +39,7 @@ def groups(target: Any) -> tuple[DeviceGroupInfo, ...]:
     return tuple(
         DeviceGroupInfo(
             info.deviceGroupName,
-            tuple(part.deviceName for part in info.componentDeviceInfo or ()),
+            gpu_devices([part.device for part in info.componentDeviceInfo or ()]),
         )
         for info in target.vendorDeviceGroupInfo or ()
     )
@@ -67,7 +68,7 @@ def _with_groups(
     """Add which device groups each host offers, where the lab asks for one.
 
     The cluster's answer does not say which host offers a group, so this alone asks hosts one
-    by one: those with at least two cards, and only for a group that the cluster has.
+    by one: those with cards, and only for a group that the cluster has.
     """
     wanted = {m.gpu.group for m in lab.resolve() if isinstance(m.gpu, GroupRequest)}
     if not wanted:
@@ -76,7 +77,7 @@ def _with_groups(
     if wanted.isdisjoint(group.name for group in offered):
         # Nobody has it; what there is instead belongs into the finding.
         return tuple(replace(host, device_groups=offered) if host.cards else host for host in hosts)
-    asked = [host for host in hosts if len(host.cards) > 1]
+    asked = [host for host in hosts if host.cards]
     answers = _targets(session, browser, asked)
     by_host = {id_: groups(answer) for id_, answer in answers.items()}
     return tuple(replace(host, device_groups=by_host.get(host.id, ())) for host in hosts)

@@ -19,6 +19,7 @@ ENTRIES: dict[str, list[type[BaseModel]]] = {
     "A datastore": [worldmodel.DatastoreSize],
     "A cluster": [worldmodel.Cluster],
     "A host": [worldmodel.Host],
+    "A device group": [worldmodel.DeviceGroup],
     "A card": [worldmodel.CardBlock],
     "A template, a VM": [worldmodel.Template, worldmodel.Vm],
     "`gpu`": [worldmodel.GpuRequest],
@@ -29,6 +30,7 @@ NEEDED = {
     worldmodel.User: {"password": "secret"},
     worldmodel.DatastoreSize: {"capacity": "1 TiB"},
     worldmodel.CardBlock: {"model": "L4"},
+    worldmodel.DeviceGroup: {"profile": "grid_a100d-80c"},
     worldmodel.World: {"datacenters": {"DC0": {}}},
 }
 

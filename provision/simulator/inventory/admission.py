@@ -12,7 +12,7 @@ from provision.gpu import capacity, profiles
 from provision.gpu.catalogue import Profile
 from provision.gpu.mmio import mmio_size_gb
 from provision.simulator.inventory import faults
-from provision.simulator.inventory.cards import Card, Hold, device_groups, offered
+from provision.simulator.inventory.cards import Card, Hold, offered
 from provision.simulator.inventory.devices import Backing, DynamicBacking, VgpuBacking, label
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class _Planner:
     def _check_group(self, key: int, profile: str) -> None:
         """Make sure that the host can keep the promise of a vendor device group."""
         name = self.vm.config.groups.get(key, "")
-        groups = device_groups(self.cards)
+        groups = self.host.device_groups
         if name not in groups or groups[name][0] != profile:
             raise self._no_graphics(f"the host does not offer the device group {name}.")
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SHARED_DIRECT = "sharedDirect"
 # PCI class 0x03: display controller; 0x0302 is a 3D controller, what data-centre cards are.
 CLASS_3D = 0x0302
+# Where the virtual functions of an A100 begin, as `lspci` shows them (0000:3b:00.4 and on).
+FIRST_VF_OFFSET = 4
 FULL_PROFILES_PER_GROUP = (2, 4, 8)
 
 
@@ -61,7 +63,8 @@ class Card:
     `enabled` is the passthrough setting, `active` the one since the last reboot. `graphics`
     and `vgpu_mode` are active, `next_graphics` and `next_vgpu_mode` are what the next reboot
     brings. `device` and `board` tell the form of a model that has several.
-    `managed` is whether NVIDIA's vGPU manager runs on the host.
+    `managed` is whether NVIDIA's vGPU manager runs on the host; `virtual_functions` is how many
+    functions the card has for SR-IOV while it is shared.
     """
 
     address: str
@@ -77,6 +80,7 @@ class Card:
     device: int | None = None
     board: str | None = None
     managed: bool = True
+    virtual_functions: int = 0
     holds: list[Hold] = field(default_factory=list)
 
     @classmethod
@@ -166,8 +170,25 @@ class Card:
         names = ", ".join(f"{hold.profile or 'all of it'} by {hold.vm.name}" for hold in self.holds)
         return f"{self.address} ({self.vgpu_mode.value}) holds {names}"
 
+    def pci_devices(self) -> list[Any]:
+        """The card in `host.hardware.pciDevice`, with its virtual functions."""
+        return [self.pci_device(), *map(self._virtual_function, range(self.functions))]
+
+    @property
+    def functions(self) -> int:
+        """How many virtual functions there are now."""
+        return self.virtual_functions if self.shareable else 0
+
+    def _virtual_function(self, number: int) -> Any:
+        """A virtual function: of the card's own ids and class, behind it on the same bus."""
+        slot, function = divmod(FIRST_VF_OFFSET + number, 8)
+        found = self.pci_device()
+        found.id = f"{self.address[:8]}{slot:02x}.{function}"
+        found.slot, found.function, found.subDeviceId = slot, function, 0
+        return found
+
     def pci_device(self) -> Any:
-        """The card in `host.hardware.pciDevice`."""
+        """The card as a PCI device."""
         bus, slot = int(self.address[5:7], 16), int(self.address[8:10], 16)
         return vim.host.PciDevice(
             id=self.address,
@@ -187,13 +208,24 @@ class Card:
 
     def passthru_info(self) -> Any:
         """The card in `host.config.pciPassthruInfo`."""
-        return vim.host.PciPassthruInfo(
-            id=self.address,
-            dependentDevice=self.address,
-            passthruCapable=True,
-            passthruEnabled=self.enabled,
-            passthruActive=self.active,
-            hardwareLabel=self.label,
+        setting = {
+            "id": self.address,
+            "dependentDevice": self.address,
+            "passthruCapable": True,
+            "passthruEnabled": self.enabled,
+            "passthruActive": self.active,
+            "hardwareLabel": self.label,
+        }
+        if not self.functions:
+            return vim.host.PciPassthruInfo(**setting)
+        return vim.host.SriovInfo(
+            **setting,
+            sriovEnabled=True,
+            sriovCapable=True,
+            sriovActive=True,
+            numVirtualFunctionRequested=self.functions,
+            numVirtualFunction=self.functions,
+            maxVirtualFunctionSupported=self.virtual_functions,
         )
 
     def graphics_info(self) -> Any:

@@ -9,7 +9,7 @@ from pyVmomi import vim
 
 from provision.gpu.catalogue import CardModel
 from provision.simulator.inventory import limits
-from provision.simulator.inventory.cards import Card, device_groups, offered
+from provision.simulator.inventory.cards import Card, offered
 
 if TYPE_CHECKING:
     from provision.simulator.inventory.host import Host
@@ -103,7 +103,7 @@ def vendor_groups(hosts: Iterable[Host]) -> list[Any]:
     for host in hosts:
         if not limits.has(host.world.settings.api_version, limits.DEVICE_GROUPS_SINCE):
             continue
-        found.update(device_groups(host.cards))
+        found.update(host.device_groups)
     return [
         vim.vm.VendorDeviceGroupInfo(
             name=name,

@@ -13,7 +13,7 @@ from provision.gpu.types import AssignmentPolicy
 from provision.simulator.engine.objects import method, prop
 from provision.simulator.engine.tasks import NotYet
 from provision.simulator.inventory import faults, hostinfo
-from provision.simulator.inventory.cards import Card
+from provision.simulator.inventory.cards import Card, device_groups
 from provision.simulator.inventory.entity import Entity
 from provision.simulator.inventory.hostconfig import GraphicsManager, PciPassthruSystem
 
@@ -53,6 +53,7 @@ class Host(Entity):
         self.vms: dict[str, VirtualMachine] = {}
         self.datastores: list[Datastore] = []
         self.networks: list[Network] = []
+        self.named_groups: dict[str, tuple[str, int]] = {}
         self.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{cluster.moid}"))
         self.boot_time: datetime = cluster.world.clock.now() - UPTIME
         super().__init__(cluster.inventory, name, cluster)
@@ -68,6 +69,16 @@ class Host(Entity):
     def usable(self) -> bool:
         """Whether VMs may be powered on here."""
         return self.connection == "connected" and not self.maintenance
+
+    @property
+    def device_groups(self) -> dict[str, tuple[str, int]]:
+        """The vendor device groups on offer: name to (profile of each member, members)."""
+        known = device_groups(self.cards)
+        offers = known.values()
+        named = {
+            n: (p, count) for n, (p, count) in self.named_groups.items() if (p, count) in offers
+        }
+        return known | named
 
     @property
     def running(self) -> list[VirtualMachine]:
@@ -164,7 +175,8 @@ class Host(Entity):
     @prop("hardware.pciDevice")
     def pci_device(self) -> list[Any]:
         """All PCI devices: a network card and the GPUs."""
-        return [hostinfo.network_card(), *(card.pci_device() for card in self.cards)]
+        gpus = (device for card in self.cards for device in card.pci_devices())
+        return [hostinfo.network_card(), *gpus]
 
     @prop("hardware.systemInfo")
     def system_info(self) -> Any:

@@ -12,7 +12,7 @@ from provision.errors import SpecError
 from provision.gpu.catalogue import CardModel, catalogue
 from provision.simulator import worldmodel
 from provision.simulator.inventory import admission
-from provision.simulator.inventory.cards import Card, device_groups, signed
+from provision.simulator.inventory.cards import Card, signed
 from provision.simulator.inventory.compute import Cluster
 from provision.simulator.inventory.devices import Change, Passthrough
 from provision.simulator.inventory.faults import text
@@ -97,6 +97,7 @@ class _Builder:
         host.maintenance = spec.maintenance
         host.rebind = spec.rebind
         host.reboots = spec.reboots
+        host.named_groups = {name: (g.profile, g.members) for name, g in spec.device_groups.items()}
         host.cards = [_card(address, block, spec.graphics) for address, block in spec.card_blocks()]
         for card in host.cards:
             card.managed = spec.vgpu_manager
@@ -215,6 +216,7 @@ def _card(address: str, block: worldmodel.CardBlock, graphics: str) -> Card:
     )
     card.device = None if block.device is None else int(block.device, 16)
     card.board = block.board
+    card.virtual_functions = block.virtual_functions
     return card
 
 
@@ -231,7 +233,7 @@ def _add_gpus(config: VmConfig, gpu: worldmodel.GpuRequest, host: Host) -> None:
     if gpu.vgpu is not None:
         devices = [_vgpu(gpu.vgpu) for _ in range(gpu.count)]
     elif gpu.group is not None:
-        profile, members = device_groups(host.cards).get(gpu.group, ("", 0))
+        profile, members = host.device_groups.get(gpu.group, ("", 0))
         config.groups = {1: gpu.group}
         devices = [_vgpu(profile, (1, n)) for n in range(members)]
     else:

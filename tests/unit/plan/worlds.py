@@ -98,7 +98,7 @@ def host(name: str, cards: tuple[Card, ...] = (), **tree: Any) -> Host:
         profiles=tuple(
             VgpuProfileInfo(p, Size.parse(size)) for p, size in tree.get("profiles", {}).items()
         ),
-        device_groups=tuple(DeviceGroupInfo(g) for g in tree.get("groups", ())),
+        device_groups=_groups(tree.get("groups", ())),
         max_vgpus_per_vm=tree.get("max_vgpus", 4),
         vgpu_manager=tree.get("vgpu_manager", True),
         datastores=tuple(tree.get("datastores", ["datastore-1"])),
@@ -107,6 +107,15 @@ def host(name: str, cards: tuple[Card, ...] = (), **tree: Any) -> Host:
             NumaNode(n, node["cpus"], Size.parse(node["memory"]))
             for n, node in enumerate(tree.get("numa_nodes", ()))
         ),
+    )
+
+
+def _groups(tree: Any) -> tuple[DeviceGroupInfo, ...]:
+    """Return device groups: names alone, or names with `KIND VALUE` of each device."""
+    named = tree if isinstance(tree, Mapping) else dict.fromkeys(tree, ())
+    return tuple(
+        DeviceGroupInfo(name, tuple(GpuDevice(0, *text.split(" ", 1)) for text in texts))
+        for name, texts in named.items()
     )
 
 

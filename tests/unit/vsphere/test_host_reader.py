@@ -63,6 +63,44 @@ def read(
     return host_reader.host(found, reserved=0, profiles=(), vgpus=vgpus or {}, held=held or {})
 
 
+def sriov(address: str, functions: int) -> Any:
+    return vim.host.SriovInfo(
+        id=address, dependentDevice=address,
+        passthruEnabled=False, passthruCapable=True, passthruActive=False,
+        sriovEnabled=True, sriovCapable=True, sriovActive=True,
+        numVirtualFunctionRequested=functions, numVirtualFunction=functions,
+        maxVirtualFunctionSupported=functions,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("devices", "infos", "cards"),
+    [
+        # Two cards with virtual functions, whose slots and functions go on behind the card.
+        (
+            ["3b:00.0", "3b:00.4", "3b:00.7", "3b:01.0", "3b:02.3", "86:00.0", "86:00.4"],
+            [],
+            ["3b:00.0", "86:00.0"],
+        ),
+        # On the root's own bus only what the host says tells functions from cards.
+        (["00:05.0", "00:06.0"], [], ["00:05.0", "00:06.0"]),
+        (["00:05.0", "00:06.0"], [("00:05.0", 1)], ["00:05.0"]),
+        # A card that has none now.
+        (["3b:00.0", "86:00.0"], [("3b:00.0", 0)], ["3b:00.0", "86:00.0"]),
+        # Nothing is at the place of a physical function: each is taken as it is.
+        (["3b:01.0", "3b:02.0"], [], ["3b:01.0", "3b:02.0"]),
+    ],
+)
+def test_virtual_functions_are_no_cards(
+    devices: list[str], infos: list[tuple[str, int]], cards: list[str]
+) -> None:
+    found = read(
+        hardware_pciDevice=[pci(f"0000:{address}") for address in devices],
+        config_pciPassthruInfo=[sriov(f"0000:{address}", count) for address, count in infos],
+    )
+    assert [card.address.removeprefix("0000:") for card in found.cards] == cards
+
+
 @pytest.mark.parametrize(
     ("ids", "is_card"),
     [
