@@ -18,6 +18,7 @@ from payload.interrupt import stop_requests
 from payload.options import STDOUT, parse
 from payload.progress import Progress
 from payload.run import run
+from payload.workers import scaling
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, settings = parse(arguments)
     progress = Progress(sys.stderr, time.monotonic, settings.batch_size)
     with stop_requests() as stop:
-        writer = Writer(options.output)
+        writer = Writer(options.output, options.job_output)
         document = run(settings, stop, progress, writer.write)
     for reason in document["reasons"]:
         progress.say(reason)
@@ -39,25 +40,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Writer:
-    """Writes the document to a file or standard output; `done` says whether that went well."""
+    """Writes documents to files or standard output; `done` says whether all went well.
 
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self.done = False
+    Args:
+        target: Where the run's document goes.
+        job: Where that of a job goes; `None` for nowhere.
+    """
+
+    def __init__(self, target: str, job: Path | None) -> None:
+        self._target, self._job = target, job
+        self.done = True
 
     def write(self, document: Json) -> None:
-        """Write the document; standard error says why, if it can't be written."""
+        """Write a document; standard error says why, if it can't be written."""
+        if document["kind"] != scaling.KIND:
+            self._write(self._target, document)
+        elif self._job is not None:
+            self._write(str(self._job), document)
+
+    def _write(self, target: str, document: Json) -> None:
         text = output.to_text(document)
         try:
-            if self._target == STDOUT:
+            if target == STDOUT:
                 sys.stdout.write(text)
                 sys.stdout.flush()
             else:
-                output.write_atomically(Path(self._target), text)
+                output.write_atomically(Path(target), text)
         except OSError as error:
+            self.done = False
             sys.stderr.write(f"payload: the document can't be written: {error}\n")
-            if self._target == STDOUT:
+            if target == STDOUT:
                 # Python flushes standard output once more at its end, and would fail again.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        else:
-            self.done = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -111,6 +111,28 @@ def load(settings: Settings) -> Dataset:
     dataset = _digits() if settings.data == DIGITS else _read(settings)
     _check_fit(dataset, settings)
     return dataset
+
+
+def share(settings: Settings) -> Dataset:
+    """Return the data of this run: its share of it, where it is one worker of a job.
+
+    Synthetic images differ from worker to worker. Real training images are dealt out, the same
+    number to each worker, so that all have the same number of steps in an epoch; the test images
+    are the same for all.
+
+    Raises:
+        DataUnusable: As `load` does.
+    """
+    cluster = settings.cluster
+    if cluster is None:
+        return load(settings)
+    if settings.data == SYNTHETIC:
+        return load(replace(settings, seed=settings.seed + cluster.rank))
+    whole = load(settings)
+    rows = slice(cluster.rank, len(whole.train) // cluster.size * cluster.size, cluster.size)
+    train = Images(whole.train.images[rows], whole.train.labels[rows])
+    _check_fit(replace(whole, train=train), settings)
+    return replace(whole, train=train)
 
 
 def synthetic(settings: Settings) -> Dataset:

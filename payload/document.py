@@ -35,6 +35,7 @@ class Record:
         framework: Versions, devices and switches of the training framework.
         environment: The machine.
         summary: Throughput and step times, where steps were timed.
+        weights_sha256: Digest of the trained weights, in a job.
         measurement: The step times themselves.
         learning: Epochs on real data.
         reasons: Why the result is not valid, each as `code: text`.
@@ -49,6 +50,7 @@ class Record:
     framework: Json | None = None
     environment: Json = field(default_factory=dict)
     summary: Json | None = None
+    weights_sha256: str | None = None
     measurement: Measurement = field(default_factory=Measurement)
     learning: Learning = field(default_factory=Learning)
     reasons: list[str] = field(default_factory=list)
@@ -77,6 +79,7 @@ def build(record: Record) -> Json:
         "stopped_by": record.measurement.stopped_by,
         "throughput": _throughput(record.measurement, settings.precision_target, record.summary),
         "training": _training(record),
+        "job": _job(record),
         "environment": record.environment | {"framework": record.framework},
         "valid": not record.reasons,
         "reasons": record.reasons,
@@ -110,6 +113,17 @@ def _throughput(measured: Measurement, target: float, summary: Json | None) -> J
         "first_step_seconds": measured.first_step_seconds,
         "step_seconds": None,
     } | (summary or {})
+
+
+def _job(record: Record) -> Json | None:
+    cluster = record.settings.cluster
+    if cluster is None:
+        return None
+    return {
+        "rank": cluster.rank,
+        "workers": [str(worker) for worker in cluster.workers],
+        "weights_sha256": record.weights_sha256,
+    }
 
 
 def _training(record: Record) -> Json:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,10 +17,24 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Remembers the first signal that arrived."""
+    """Remembers the first signal that arrived.
 
-    def __init__(self) -> None:
+    Args:
+        bell: A file where the number of each signal arrives as a byte, at once. Python runs its
+            own handlers in the main thread, and only when that comes back from a step.
+    """
+
+    def __init__(self, bell: int | None = None) -> None:
         self.signal: signal.Signals | None = None
+        self._bell = bell
+
+    def heard(self, seconds: float) -> signal.Signals | None:
+        """Wait so long for a signal, in a thread beside the main one; return it, if any came."""
+        if self._bell is None:
+            time.sleep(seconds)
+        elif select.select([self._bell], [], [], seconds)[0]:
+            return signal.Signals(os.read(self._bell, 1)[0])
+        return None
 
     def check(self) -> None:
         """Raise `Interrupted` if a signal has arrived."""
@@ -32,7 +49,9 @@ def stop_requests() -> Iterator[StopRequest]:
     A training step runs outside Python and can't be stopped in the middle, so the request is
     honoured when the step ends.
     """
-    request = StopRequest()
+    bell, rope = os.pipe()
+    os.set_blocking(rope, False)  # as `set_wakeup_fd` wants it
+    request = StopRequest(bell)
     previous: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def restore() -> None:
@@ -43,8 +62,12 @@ def stop_requests() -> Iterator[StopRequest]:
         request.signal = signal.Signals(number)
         restore()
 
+    before = signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
     previous.update({number: signal.signal(number, handle) for number in SIGNALS})
     try:
         yield request
     finally:
         restore()
+        signal.set_wakeup_fd(before)
+        os.close(rope)
+        os.close(bell)

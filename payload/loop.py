@@ -60,6 +60,10 @@ class Trainer(Protocol):
         """Return the share of test images that are labelled rightly."""
         ...
 
+    def digest(self) -> str:
+        """Return the SHA-256 of everything that training changes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

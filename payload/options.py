@@ -9,6 +9,7 @@ from pathlib import Path
 
 from payload import mirror
 from payload.settings import (
+    DEFAULT_JOIN_SECONDS,
     DEFAULT_PRECISION_TARGET,
     DEFAULT_TIME_LIMIT,
     DIGITS,
@@ -18,6 +19,7 @@ from payload.settings import (
     SYNTHETIC,
     Settings,
 )
+from payload.workers import cluster
 
 STDOUT = "-"
 MIN_STEPS = 3
@@ -123,6 +125,34 @@ def _parser() -> argparse.ArgumentParser:
         help="stop when the 95 %% interval of the median step time is within this share of it "
         f"(default: {DEFAULT_PRECISION_TARGET})",
     )
+    job = parser.add_argument_group(
+        "more than one machine", "started on each of them, with the same options but --rank"
+    )
+    job.add_argument(
+        "--workers",
+        metavar="HOST:PORT,...|tf-config",
+        help="train as one job; HOST:PORT is where each worker's engine listens. tf-config takes "
+        "them and the rank from the variable TF_CONFIG",
+    )
+    job.add_argument(
+        "--rank", type=_whole(0), metavar="N", help="which of the workers this is, from 0"
+    )
+    job.add_argument(
+        "--alone",
+        type=Path,
+        metavar="FILE",
+        help="the document of the same run by this machine alone: gives the scaling efficiency",
+    )
+    job.add_argument(
+        "--job-output", type=Path, metavar="FILE", help="document of the job; worker 0 writes it"
+    )
+    job.add_argument(
+        "--join-seconds",
+        type=_positive,
+        default=DEFAULT_JOIN_SECONDS,
+        metavar="SECONDS",
+        help=f"how long to wait for the other workers (default: {DEFAULT_JOIN_SECONDS:.0f})",
+    )
     add("--output", default=STDOUT, metavar="FILE", help="default: standard output")
     return parser
 
@@ -140,11 +170,35 @@ def _conflicts(options: argparse.Namespace) -> Iterator[str]:
         yield "--xla on goes with one device"
     if options.engine == "torch" and options.devices > 1:
         yield "--devices goes with tensorflow and jax; torch trains on one device here"
-    if options.output != STDOUT:
+    yield from _job_conflicts(options)
+    for option, path in (("--output", options.output), ("--job-output", options.job_output)):
         # After an hour's run is too late to find out.
-        folder = Path(options.output).absolute().parent
-        if not os.access(folder, os.W_OK | os.X_OK) or Path(options.output).is_dir():
-            yield f"--output {options.output}: can't be written"
+        if path not in {STDOUT, None} and not _can_be_written(Path(path)):
+            yield f"{option} {path}: can't be written"
+
+
+def _job_conflicts(options: argparse.Namespace) -> Iterator[str]:
+    if options.workers is None:
+        only = {
+            "--rank": options.rank,
+            "--alone": options.alone,
+            "--job-output": options.job_output,
+        }
+        for option in (name for name, value in only.items() if value is not None):
+            yield f"{option} goes with --workers"
+        return
+    try:
+        cluster.parse(options.workers, options.rank, os.environ)
+    except ValueError as error:
+        yield str(error)
+    if options.engine != "tensorflow":
+        yield "--workers goes with tensorflow"
+    if options.xla == "on":
+        yield "--xla on does not go with --workers"
+
+
+def _can_be_written(path: Path) -> bool:
+    return os.access(path.absolute().parent, os.W_OK | os.X_OK) and not path.is_dir()
 
 
 def _data_conflicts(options: argparse.Namespace) -> Iterator[str]:
@@ -184,6 +238,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         threads=options.threads,
         deterministic=options.deterministic,
         precision_target=options.precision_target,
+        cluster=cluster.parse(options.workers, options.rank, os.environ)
+        if options.workers
+        else None,
+        alone=options.alone,
+        join_seconds=options.join_seconds,
     )
 
 

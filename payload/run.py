@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 
@@ -11,9 +10,11 @@ from payload import document, engines, validity
 from payload.document import Json, Record
 from payload.environment import Observer
 from payload.errors import Interrupted, OutOfMemory, PayloadError
+from payload.guard import guarded
 from payload.interrupt import StopRequest
 from payload.progress import Progress
 from payload.settings import Settings
+from payload.workers.job import Job
 
 
 def run(
@@ -26,24 +27,56 @@ def run(
     """
     record = Record(settings, started=_now())
     observer = Observer()
+
+    def give_up(reason: str) -> None:
+        record.measurement.stopped_by = "error"
+        record.reasons.append(reason)
+        progress.say(reason)
+        deliver(_finish(record, observer))
+
+    with guarded(stop, give_up) as guard:
+        job = Job(settings, guard.doom)
+        return _run(record, observer, job, stop, progress, deliver)
+
+
+def _run(
+    record: Record,
+    observer: Observer,
+    job: Job,
+    stop: StopRequest,
+    progress: Progress,
+    deliver: Callable[[Json], None],
+) -> Json:
     try:
-        _train(settings, record, stop, progress)
+        _train(record, job, stop, progress)
     except Interrupted as interrupted:
         record.measurement.stopped_by = "interrupt"
         record.reasons.append(interrupted.reason)
     except PayloadError as failure:
         record.measurement.stopped_by = "error"
-        record.reasons.append(failure.reason)
+        record.reasons.append(job.blame(failure).reason)
     except MemoryError as refused:
         record.measurement.stopped_by = "error"
         record.reasons.append(OutOfMemory(f"the host has no room: {refused}").reason)
     except Exception as error:
         record.measurement.stopped_by = "error"
         record.reasons.append(f"defect: {type(error).__name__}: {error}")
+        job.leave(record.reasons[-1])
         deliver(_finish(record, observer))
         raise
     finished = _finish(record, observer)
+    try:
+        together = job.conclude(finished, record.weights_sha256)
+    except PayloadError as lost:
+        record.reasons.append(lost.reason)
+        together, finished = None, document.build(record)
     deliver(finished)
+    if (
+        together is not None
+        and record.settings.cluster is not None
+        and record.settings.cluster.rank == 0
+    ):
+        deliver(together)
     return finished
 
 
@@ -54,7 +87,8 @@ def _finish(record: Record, observer: Observer) -> Json:
     return document.build(record)
 
 
-def _train(settings: Settings, record: Record, stop: StopRequest, progress: Progress) -> None:
+def _train(record: Record, job: Job, stop: StopRequest, progress: Progress) -> None:
+    settings = record.settings
     progress.say(f"loading the engine {settings.engine}")
     engine = engines.load(settings.engine)
     from payload import session  # noqa: PLC0415 imports Keras, on top of the engine just loaded
@@ -62,7 +96,10 @@ def _train(settings: Settings, record: Record, stop: StopRequest, progress: Prog
 
     stop.check()
     progress.say(f"preparing {settings.model}, {settings.data} data")
-    around = Surroundings(time.monotonic, stop.check, progress.step)
+    if settings.cluster is not None:
+        progress.say(f"waiting for {settings.cluster.size - 1} other workers")
+    job.join(settings.join_seconds, stop.check)
+    around = Surroundings(job.clock, stop.check, progress.step)
     session.train(engine, settings, record, around)
 
 

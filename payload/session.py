@@ -32,6 +32,8 @@ def train(engine: Engine, settings: Settings, record: Record, surroundings: Surr
         loop.measure(limits)
         if settings.epochs:
             loop.learn(settings.epochs, settings.target_accuracy, record.learning)
+        if settings.cluster is not None:
+            record.weights_sha256 = trainer.digest()
     finally:
         if measurement.steps:
             record.summary = summarise(measurement, settings.global_batch_size, settings.seed)
@@ -45,7 +47,7 @@ def prepare(engine: Engine, settings: Settings, record: Record) -> Trainer:
     """
     engine.set_up(settings)
     record.framework = engine.describe()
-    dataset = data.load(settings)
+    dataset = data.share(settings)
     record.data |= dataset.describe()
     with engine.errors(), engine.scope():
         model = models.build(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from payload.workers.cluster import Cluster
+
 MODELS = ("mnist", "vgg11", "vgg13", "vgg16", "vgg19")
 PRECISIONS = ("fp32", "mixed_bf16", "mixed_fp16")
 ENGINES = ("tensorflow", "jax", "torch")
@@ -14,6 +16,8 @@ DEFAULT_TIME_LIMIT = 60.0
 """Seconds for warm-up and timed steps, where neither steps nor a limit are asked for."""
 DEFAULT_PRECISION_TARGET = 0.01
 """Half the width of the interval of the median step time, as a share of it."""
+DEFAULT_JOIN_SECONDS = 300.0
+"""Loading an engine takes seconds, but machines of a job do not start at the same moment."""
 
 SYNTHETIC = "synthetic"
 DIGITS = "digits"
@@ -46,6 +50,9 @@ class Settings:
         threads: Of the CPU; 0 is the engine's own choice.
         deterministic: Whether operations that add up in changing order are to be avoided.
         precision_target: The interval at which timing ends, as a share of the median.
+        cluster: The workers of a job and the rank of this one; `None` for a run of its own.
+        alone: The document of the same run by one worker, that a job's speed is held against.
+        join_seconds: How long the workers of a job wait for each other.
     """
 
     model: str
@@ -69,6 +76,9 @@ class Settings:
     threads: int = 0
     deterministic: bool = False
     precision_target: float = DEFAULT_PRECISION_TARGET
+    cluster: Cluster | None = None
+    alone: Path | None = None
+    join_seconds: float = DEFAULT_JOIN_SECONDS
 
     @property
     def global_batch_size(self) -> int:

@@ -6,7 +6,9 @@ two CPU cores: its metrics and callbacks cost time that is not training.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -22,6 +24,7 @@ from payload.engines.port import Engine
 from payload.engines.trainer import KerasTrainer, State
 from payload.errors import EngineFailed, OutOfMemory, PayloadError
 from payload.settings import Settings
+from payload.workers.cluster import TF_CONFIG, Cluster
 
 _NODE = re.compile(r"\{\{.*?\}\}")
 """The name that TensorFlow gives to a node of its graph; it tells a reader nothing."""
@@ -49,7 +52,9 @@ class TensorFlow(Engine):
         if settings.deterministic:
             tf.config.experimental.enable_op_determinism()
         self._devices = _devices(settings.devices)
-        if settings.devices > 1:
+        if settings.cluster is not None:
+            self._strategy = _strategy_of_workers(settings.cluster, settings.devices)
+        elif settings.devices > 1:
             self._strategy = tf.distribute.MirroredStrategy(self._devices)
 
     def describe(self) -> Json:
@@ -104,7 +109,10 @@ class TensorFlow(Engine):
 
 
 class TensorFlowTrainer(KerasTrainer):
-    """Trains a Keras model on one device or, by mirrored variables, on several."""
+    """Trains a Keras model on one device or, by mirrored variables, on several.
+
+    Those may be devices of other machines, too: each worker feeds its own.
+    """
 
     def __init__(
         self,
@@ -117,6 +125,7 @@ class TensorFlowTrainer(KerasTrainer):
     ) -> None:
         self._strategy, self._model, self._optimizer = strategy, model, optimizer
         self._replicas = strategy.num_replicas_in_sync
+        self._devices_here = settings.devices
         super().__init__(engine, dataset, settings, place=self._distribute)
         with strategy.scope():
             optimizer.build(model.trainable_variables)
@@ -128,12 +137,13 @@ class TensorFlowTrainer(KerasTrainer):
         self._compiled_step = tf.function(self._all_replicas, jit_compile=on)
 
     def _distribute(self, array: np.ndarray[Any, Any]) -> Any:
-        """Return `array` on the device, or an equal part of it on each."""
-        if self._replicas == 1:
+        """Return `array` on the device, or an equal part of it on each device of this machine."""
+        here = self._devices_here
+        if here == 1:
             return self._engine.place(array)
-        parts = np.split(array, self._replicas)
+        parts = np.split(array, here)
         return self._strategy.experimental_distribute_values_from_function(
-            lambda replica: tf.identity(parts[replica.replica_id_in_sync_group])
+            lambda replica: tf.identity(parts[replica.replica_id_in_sync_group % here])
         )
 
     def _step(self, images: Any, labels: Any) -> Any:
@@ -190,6 +200,24 @@ def classified(error: tf.errors.OpError) -> PayloadError:
     if isinstance(error, tf.errors.ResourceExhaustedError) or _NO_MEMORY.search(str(error.message)):
         return OutOfMemory(text, fix="choose a smaller --batch-size")
     return EngineFailed(f"{type(error).__name__}: {text}")
+
+
+def _strategy_of_workers(cluster: Cluster, devices: int) -> Any:
+    """Return the strategy that sums gradients over all workers; waits until they are there.
+
+    Raises:
+        EngineFailed: If the CPU was asked to stand in for several devices.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and devices > 1:
+        raise EngineFailed(f"--devices {devices} with --workers needs as many GPUs")
+    tf.config.set_visible_devices(gpus[:devices], "GPU")
+    os.environ[TF_CONFIG] = cluster.tf_config
+    handler = signal.getsignal(signal.SIGTERM)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    # TensorFlow takes SIGTERM for the announcement of a preemption, and would keep it to itself.
+    signal.signal(signal.SIGTERM, handler)
+    return strategy
 
 
 def _devices(count: int) -> list[str]:

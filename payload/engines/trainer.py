@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -90,6 +91,13 @@ class KerasTrainer(ABC):
             for _ in range(steps):
                 loss = self._step(*self._feed.next())
             return self._finish(loss)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of everything that training changes, in hexadecimal digits."""
+        found = hashlib.sha256()
+        for array in self._state():
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
 
     def accuracy(self) -> float:
         """Return the share of test images that are labelled rightly, between 0 and 1.
