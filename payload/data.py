@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -109,30 +109,8 @@ def load(settings: Settings) -> Dataset:
     if settings.data == SYNTHETIC:
         return synthetic(settings)
     dataset = _digits() if settings.data == DIGITS else _read(settings)
-    _check_fit(dataset, settings)
+    check_fit(dataset, settings)
     return dataset
-
-
-def share(settings: Settings) -> Dataset:
-    """Return the data of this run: its share of it, where it is one worker of a job.
-
-    Synthetic images differ from worker to worker. Real training images are dealt out, the same
-    number to each worker, so that all have the same number of steps in an epoch; the test images
-    are the same for all.
-
-    Raises:
-        DataUnusable: As `load` does.
-    """
-    cluster = settings.cluster
-    if cluster is None:
-        return load(settings)
-    if settings.data == SYNTHETIC:
-        return load(replace(settings, seed=settings.seed + cluster.rank))
-    whole = load(settings)
-    rows = slice(cluster.rank, len(whole.train) // cluster.size * cluster.size, cluster.size)
-    train = Images(whole.train.images[rows], whole.train.labels[rows])
-    _check_fit(replace(whole, train=train), settings)
-    return replace(whole, train=train)
 
 
 def synthetic(settings: Settings) -> Dataset:
@@ -186,7 +164,12 @@ def _from_album(album: Album, path: Path) -> Dataset:
     )
 
 
-def _check_fit(dataset: Dataset, settings: Settings) -> None:
+def check_fit(dataset: Dataset, settings: Settings) -> None:
+    """Check that a model can be trained on the data.
+
+    Raises:
+        DataUnusable: If images have another size, labels lie outside, or no batch is filled.
+    """
     where = dataset.path or dataset.source
     for part in (dataset.train, dataset.test):
         if part is None:

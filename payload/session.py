@@ -5,7 +5,7 @@ This module imports Keras: what runs before an engine is loaded imports this one
 
 from __future__ import annotations
 
-from payload import data, flops, models, statistics
+from payload import flops, models, shares, statistics
 from payload.document import Json, Record
 from payload.engines import objective
 from payload.engines.port import Engine
@@ -47,7 +47,7 @@ def prepare(engine: Engine, settings: Settings, record: Record) -> Trainer:
     """
     engine.set_up(settings)
     record.framework = engine.describe()
-    dataset = data.share(settings)
+    dataset = shares.load(settings)
     record.data |= dataset.describe()
     with engine.errors(), engine.scope():
         model = models.build(

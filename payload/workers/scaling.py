@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from payload.settings import Settings
-from payload.statistics import median
 
 VERSION = 1
 KIND = "vdl-job"

@@ -7,14 +7,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
+from payload import shares
 from payload.cli import main
-from payload.workers import scaling
+from payload.settings import Settings
+from payload.workers import cluster, scaling
 from tests.guests.sshd import free_port
 
 Checked = Callable[[Path], dict[str, Any]]
@@ -107,6 +111,22 @@ def test_fault_39_a_step_that_hangs_does_not_outlive_a_signal(
     document = checked(tmp_path / "0.json")
     assert document["reasons"] == ["interrupted: stopped by SIGTERM in a step that did not end"]
     assert document["throughput"]["timed_steps"] > 0
+
+
+def test_real_images_are_dealt_out_to_the_workers_once_each() -> None:
+    workers = "127.0.0.1:4710,127.0.0.1:4711"
+    settings = Settings("mnist", 16, data="digits")
+    whole = shares.load(settings)
+    dealt = [
+        shares.load(replace(settings, cluster=cluster.parse(workers, rank, {}))) for rank in (0, 1)
+    ]
+    assert [len(part.train) for part in dealt] == [750, 750]
+    assert [len(part.test or ()) for part in dealt] == [297, 297]
+    for rank, part in enumerate(dealt):
+        images, labels = part.train.take(np.array([0, 749]))
+        wanted, their_labels = whole.train.take(np.array([rank, 1498 + rank]))
+        assert np.array_equal(images, wanted)
+        assert np.array_equal(labels, their_labels)
 
 
 def test_a_speed_alone_of_another_run_is_refused(tmp_path: Path) -> None:
