@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from provision.apply.interrupt import StopRequest
 from provision.bench.results import MachineFacts, Run, new_run_folder, write_run
+from provision.deadline import Deadline
 from provision.errors import UsageError
 from provision.guests.configure import Guests, Settings, measure
 from provision.guests.events import Event, PlaybookResult
@@ -40,8 +42,10 @@ def bench(
     results: Path,
     *,
     on_event: Callable[[Event], None] = lambda _: None,
+    deadline: Deadline | None = None,
+    stop: StopRequest | None = None,
 ) -> Benched:
-    """Run every benchmark of the lab file on every guest, one machine at a time.
+    """Run every benchmark of the lab file on every machine, one machine at a time.
 
     Raises:
         UsageError: The lab file asks for no benchmark, or no guest can be logged in to.
@@ -55,7 +59,7 @@ def bench(
             subject=lab.lab,
             fix="add `benchmark: [{model: mnist}]`",
         )
-    machines = machine_facts(guests)
+    machines = machine_facts(guests, settings.limit)
     if not machines:
         raise UsageError(
             "no machine of the lab can be logged in to",
@@ -71,7 +75,9 @@ def bench(
 
     # Written before as well as after: what an interrupted run measured can still be read.
     write_run(folder, describe(started))
-    played = measure(guests, settings, runs, folder, on_event=on_event)
+    played = measure(
+        guests, settings, runs, folder, on_event=on_event, deadline=deadline, stop=stop
+    )
     write_run(folder, describe(datetime.now(UTC)))
     return Benched(folder, played)
 
@@ -121,21 +127,23 @@ def _arguments(benchmark: BenchmarkRun, engine: str) -> Iterator[str]:
             yield f"--{key.replace('_', '-')}={value}"
 
 
-def machine_facts(guests: Guests) -> dict[str, MachineFacts]:
-    """Return what vCenter says of each guest, by machine name."""
-    hostvars: Mapping[str, Mapping[str, Any]] = guests.inventory["_meta"]["hostvars"]
-    return {name: _facts(name, known) for name, known in sorted(hostvars.items())}
+def machine_facts(guests: Guests, limit: Collection[str] = ()) -> dict[str, MachineFacts]:
+    """Return what is known of each machine that takes part, by name.
+
+    Of the lab's machines vCenter knows it, of others the inventory that they stand in.
+    """
+    known = guests.machines
+    return {name: _facts(name, known[name]) for name in sorted(known) if not limit or name in limit}
 
 
 def _facts(name: str, known: Mapping[str, Any]) -> MachineFacts:
-    mode = known["vdl_gpu_mode"]
-    profile, model = known.get("vdl_gpu_profile"), known.get("vdl_gpu_model")
+    words = ("vdl_gpu_profile", "vdl_gpu_group", "vdl_gpu_model")
     return MachineFacts(
         name=name,
         group=known["vdl_group"],
-        gpu_mode=mode,
-        gpu=(model or profile) if mode == "passthrough" else profile,
-        gpu_count=known["vdl_gpu_count"],
+        gpu_mode=known["vdl_gpu_mode"],
+        gpu=next((known[word] for word in words if known.get(word)), None),
+        gpu_count=known.get("vdl_gpu_count", 0),
         host=known.get("vdl_host"),
-        simulated=known["vdl_simulated"],
+        simulated=known.get("vdl_simulated", False),
     )

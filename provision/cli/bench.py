@@ -7,25 +7,21 @@ from pathlib import Path
 import click
 
 from provision.cli.connect import vcenter_of
-from provision.cli.guests import bench_stage, judge, open_stage
-from provision.cli.options import (
-    VCenterOptions,
-    lab_argument,
-    payload_python_option,
-    results_option,
-    vcenter_options,
-)
+from provision.cli.guestoptions import GuestOptions, guest_options
+from provision.cli.guests import bench_stage, choose, judge, open_stage
+from provision.cli.options import VCenterOptions, lab_argument, results_option, vcenter_options
 from provision.cli.output import say, write_line
+from provision.guests.runs import RunKind
 from provision.spec.reader import load_lab
 
 
 @click.command("bench")
 @lab_argument
 @results_option
-@payload_python_option
+@guest_options(choice=True)
 @vcenter_options
 def command(
-    *, lab_file: Path, results_dir: Path, payload_python: str | None, vcenter: VCenterOptions
+    *, lab_file: Path, results_dir: Path, guest: GuestOptions, vcenter: VCenterOptions
 ) -> None:
     """Run the lab's benchmarks, one machine at a time; print the folder of the results.
 
@@ -33,8 +29,11 @@ def command(
     """
     lab = load_lab(lab_file)
     with vcenter_of(lab, vcenter) as connection:
-        stage = open_stage(lab_file, lab, connection, payload_python)
-    benched = bench_stage(stage, results_dir)
+        stage = open_stage(lab_file, lab, connection, guest)
+    chosen = choose(stage, guest, RunKind.BENCH)
+    if chosen is None:
+        return
+    benched = bench_stage(chosen, results_dir)
     write_line(str(benched.folder))
-    judge(benched.playbook, "measured")
+    judge(benched.playbook, RunKind.BENCH)
     say("next: vdl report")

@@ -2,48 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from provision.cli.connect import vcenter_of
-from provision.cli.guests import configure_stage, open_stage
-from provision.cli.options import (
-    VCenterOptions,
-    lab_argument,
-    output_option,
-    payload_python_option,
-    vcenter_options,
-)
-from provision.cli.output import say, show_json
+from provision.cli.guestoptions import GuestOptions, guest_options
+from provision.cli.guestresults import result_json, result_table
+from provision.cli.guests import choose, configure_stage, judge, open_stage
+from provision.cli.options import VCenterOptions, lab_argument, output_option, vcenter_options
+from provision.cli.output import say, show, show_json
 from provision.guests.events import PlaybookResult
+from provision.guests.runs import RunKind
 from provision.spec.reader import load_lab
-
-VERSION = 1
 
 
 @click.command("configure")
 @lab_argument
-@payload_python_option
+@click.option(
+    "--tags",
+    multiple=True,
+    metavar="TAG",
+    help="Only these parts of the playbook, such as base, payload or verify; repeatable.",
+)
+@click.option("--check", is_flag=True, help="Change nothing, tell what would change.")
+@click.option("--diff", is_flag=True, help="Write to the log how files differ.")
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 64),
+    help="How many machines to work on at a time; else as many as there are, up to 20.",
+)
+@guest_options(choice=True)
 @output_option
 @vcenter_options
 def command(
-    *, lab_file: Path, payload_python: str | None, output: str, vcenter: VCenterOptions
+    *,
+    lab_file: Path,
+    tags: tuple[str, ...],
+    check: bool,
+    diff: bool,
+    parallel: int | None,
+    guest: GuestOptions,
+    output: str,
+    vcenter: VCenterOptions,
 ) -> None:
     """Run playbooks/site.yml in the machines of a lab. A second run changes nothing."""
     lab = load_lab(lab_file)
     with vcenter_of(lab, vcenter) as connection:
-        stage = open_stage(lab_file, lab, connection, payload_python)
-    result = configure_stage(stage)
+        stage = open_stage(lab_file, lab, connection, guest)
+    chosen = choose(stage, guest, RunKind.CONFIGURE)
+    result = PlaybookResult({})
+    if chosen is not None:
+        settings = replace(
+            chosen.settings, tags=_split(tags), check=check, diff=diff, forks=parallel
+        )
+        result = configure_stage(replace(chosen, settings=settings))
     if output == "json":
-        show_json(_json(lab.lab, result))
+        show_json(result_json(lab.lab, result))
     else:
-        say(f"{len(result.hosts)} machines configured, {result.changed} changes")
+        show(result_table(result))
+        would = "would be made" if check else "made"
+        say(f"{len(result.hosts)} machines, {result.changed} changes {would}")
+    judge(result, RunKind.CONFIGURE)
 
 
-def _json(lab: str, result: PlaybookResult) -> dict[str, object]:
-    machines = [
-        {"machine": host.name, "done": host.done, "changed": host.changed}
-        for host in result.hosts.values()
-    ]
-    return {"version": VERSION, "lab": lab, "machines": machines}
+def _split(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the tags one by one: like Ansible, take several with commas too."""
+    return tuple(tag for words in tags for tag in words.split(",") if tag)

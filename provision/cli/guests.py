@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.bench.results import read_results
 from provision.bench.schedule import Benched, bench
+from provision.cli.guestoptions import NOTHING_SAID, GuestOptions
+from provision.cli.guestprogress import watching
+from provision.cli.guestresults import error_of, failures
 from provision.cli.output import say, show
-from provision.errors import PartlyDone, UsageError, VdlError
+from provision.deadline import Deadline
+from provision.errors import UsageError
+from provision.guests.baremetal import read_bare_metal
 from provision.guests.configure import Guests, Settings, configure, reach_guests, state_folder
-from provision.guests.events import Event, EventKind, HostResult, PlaybookResult
+from provision.guests.events import PlaybookResult
+from provision.guests.extravars import read_extra_vars
+from provision.guests.firstuse import FirstUse, fingerprints
+from provision.guests.runs import Failures, RunKind
 from provision.spec.model import Lab
 
 if TYPE_CHECKING:
     from provision.vsphere.vcenter import VCenter
 
-# Ansible's own task before each role; the role `benchmark`'s task with one round per run.
-ARGUMENT_CHECK = "Validating arguments"
-MEASURE = "Measure"
+SECONDS_A_MINUTE = 60.0
+DONE = {RunKind.CONFIGURE: "configured", RunKind.BENCH: "measured"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,44 +36,116 @@ class Stage:
     lab: Lab
     guests: Guests
     settings: Settings
+    deadline: Deadline | None = None
 
 
 def open_stage(
-    lab_file: Path, lab: Lab, vcenter: VCenter, payload_python: str | None = None
+    lab_file: Path, lab: Lab, vcenter: VCenter, options: GuestOptions = NOTHING_SAID
 ) -> Stage:
-    """Read where the guests are and which host keys they publish; contact none yet."""
+    """Read where the guests are and which host keys they publish.
+
+    None is contacted yet, but those of which no key is known where the options agree to it.
+
+    Raises:
+        UsageError: A file that the options name can't be used.
+    """
     state = state_folder(lab_file, lab)
+    settings = Settings(
+        state=state,
+        payload_python=options.payload_python,
+        variables=read_extra_vars(options.extra_vars),
+    )
+    minutes = options.deadline
+    deadline = Deadline.after(minutes * SECONDS_A_MINUTE) if minutes else None
     snapshot = vcenter.snapshot(lab)
     guests = reach_guests(
-        lab, snapshot.vms, state, hosts=snapshot.hosts, simulated=snapshot.vcenter.simulated
-    )
+        lab, snapshot.vms, state,
+        hosts=snapshot.hosts, simulated=snapshot.vcenter.simulated,
+        first_use=FirstUse() if options.accept_new_host_keys else None,
+    )  # fmt: skip
     for name in guests.renewed:
         say(f"{name} was built anew: its new host key replaces the old one")
-    return Stage(lab, guests, Settings(state=state, payload_python=payload_python))
+    for name, keys in sorted(guests.accepted.items()):
+        say(f"{name} publishes no host key; trusted from now on: {', '.join(fingerprints(keys))}")
+    lab_machines = (*guests.machines, *guests.left_out)
+    guests = replace(guests, bare_metal=read_bare_metal(options.inventories, lab_machines))
+    return Stage(lab, guests, settings, deadline)
+
+
+def choose(stage: Stage, options: GuestOptions, kind: RunKind) -> Stage | None:
+    """Limit a stage to the machines that a person chose; None where none has failed last time.
+
+    Raises:
+        UsageError: There is no machine and no group of a name.
+    """
+    there = sorted({*stage.guests.machines, *stage.guests.left_out})
+    chosen = {name for word in options.limit for name in _named(word, there, stage)}
+    if options.failed:
+        before = Failures.of(stage.settings.state, kind).read()
+        failed = {name for name in there if name in before}
+        chosen = failed & chosen if options.limit else failed
+        if not chosen:
+            say("nothing to do: no machine failed last time")
+            return None
+    return replace(stage, settings=replace(stage.settings, limit=tuple(sorted(chosen))))
+
+
+def _named(word: str, there: list[str], stage: Stage) -> list[str]:
+    """Return the machines that a word names: one, or all of its group."""
+    if word in there:
+        return [word]
+    machines = stage.guests.machines
+    # Those that can't be reached have no variables, but a group's name in their own.
+    prefix = f"{stage.lab.lab}-{word}-"
+    members = [
+        name
+        for name in there
+        if (machines[name]["vdl_group"] == word if name in machines else name.startswith(prefix))
+    ]
+    if not members:
+        raise UsageError(
+            f"no machine and no group is called {word!r}", subject=stage.lab.lab,
+            fix=f"name some of: {', '.join(there) or 'none, run `vdl provision` first'}",
+        )  # fmt: skip
+    return members
 
 
 def configure_stage(stage: Stage) -> PlaybookResult:
-    """Run `site.yml`, telling each task as it begins.
+    """Run `site.yml`, showing what happens. What failed is in the result, and told.
 
     Raises:
         UsageError: The lab has no machine yet.
-        PartlyDone: Some machines failed.
-        VdlError: All did.
     """
-    if not stage.guests.inventory["_meta"]["hostvars"] and not stage.guests.left_out:
+    guests = stage.guests
+    if not guests.machines and not guests.left_out:
         raise UsageError(
             "the lab has no machine to configure", subject=stage.lab.lab, fix="run `vdl provision`"
         )
-    result = configure(stage.guests, stage.settings, on_event=tell)
-    judge(result, "configured")
+    with watching(len(guests.machines)) as (on_event, stop):
+        result = configure(
+            guests, stage.settings, on_event=on_event, deadline=stage.deadline, stop=stop
+        )
+    _tell(result)
     return result
 
 
 def bench_stage(stage: Stage, results: Path) -> Benched:
-    """Run the benchmarks. What failed is in the result: the rest has been measured."""
-    benched = bench(stage.lab, stage.guests, stage.settings, results, on_event=tell)
+    """Run the benchmarks, showing what happens. What failed is in the result, and told."""
+    with watching(len(stage.guests.machines)) as (on_event, stop):
+        benched = bench(
+            stage.lab, stage.guests, stage.settings, results,
+            on_event=on_event, deadline=stage.deadline, stop=stop,
+        )  # fmt: skip
+    _tell(benched.playbook)
     say(f"results: {benched.folder}")
     return benched
+
+
+def _tell(result: PlaybookResult) -> None:
+    for text in failures(result):
+        say(text)
+    if result.log:
+        say(f"log: {result.log}")
 
 
 def report_stage(run: Path) -> Path:
@@ -81,37 +160,13 @@ def report_stage(run: Path) -> Path:
     return write_report(results, run)
 
 
-def tell(event: Event) -> None:
-    """Say what a person would want to know of an event while it happens."""
-    match event.kind:
-        case EventKind.TASK if not (event.task or "").startswith(ARGUMENT_CHECK):
-            say(f"  {event.role}: {event.task}" if event.role else f"  {event.task}")
-        case EventKind.FAILED | EventKind.UNREACHABLE if not event.ignored:
-            say(f"    {event.host} {event.kind.value}: {event.message}")
-        case EventKind.ITEM_OK | EventKind.ITEM_FAILED if event.task == MEASURE:
-            say(f"    {event.host} {event.item}: {event.kind.value.removeprefix('item_')}")
-
-
-def judge(result: PlaybookResult, done: str) -> None:
-    """Raise where machines failed, and name each with its task.
+def judge(result: PlaybookResult, kind: RunKind) -> None:
+    """Raise where machines are not done.
 
     Raises:
+        Interrupted: A person has stopped the run.
         PartlyDone: Some machines failed.
         VdlError: All did.
     """
-    if result.done:
-        return
-    failed = result.failed
-    kind = PartlyDone if len(failed) < len(result.hosts) else VdlError
-    raise kind(
-        f"{len(failed)} of {len(result.hosts)} machines could not be {done}",
-        why="; ".join(_why(host) for host in failed),
-        fix=f"read {result.log}, then run the same command again"
-        if result.log
-        else "`vdl status` shows what vCenter knows of them",
-    )
-
-
-def _why(host: HostResult) -> str:
-    """Return machine, task and message; a machine that was never reached has no task."""
-    return ": ".join(part for part in (host.name, host.failed_task, host.message) if part)
+    if error := error_of(result, DONE[kind], f"vdl {kind} --failed"):
+        raise error

@@ -38,7 +38,7 @@ results_option = click.option(
 
 payload_python_option = click.option(
     "--payload-python", metavar="PATH",
-    help="A Python in the guests that has TensorFlow; without it, one is made there.",
+    help="A Python in the lab's machines that has the framework; else one is made there.",
 )  # fmt: skip
 
 
@@ -95,23 +95,30 @@ Command = Callable[..., Any]
 
 def vcenter_options(command: Command) -> Command:
     """Add the options of a connection; the command gets them as one argument, `vcenter`."""
-    return _together(command, "vcenter", VCenterOptions, _VCENTER)
+    return together(command, "vcenter", VCenterOptions, _VCENTER)
 
 
 def agreement_options(command: Command) -> Command:
     """Add what a person may agree to; the command gets it as one argument, `agreed`."""
-    return _together(command, "agreed", Agreed, _AGREED)
+    return together(command, "agreed", Agreed, _AGREED)
 
 
-def _together(
-    command: Command, name: str, kind: type[Any], options: Sequence[Callable[[Command], Command]]
+def together(
+    command: Command,
+    argument: str,
+    kind: type[Any],
+    options: Sequence[Callable[[Command], Command]],
 ) -> Command:
-    """Add options that the command gets as one value of a dataclass."""
+    """Add options that the command gets as one value of a dataclass.
+
+    Fields without an option have their default.
+    """
 
     @functools.wraps(command)
     def gathering(**arguments: Any) -> Any:
-        given = {field.name: arguments.pop(field.name) for field in fields(kind)}
-        return command(**{name: kind(**given)}, **arguments)
+        names = [field.name for field in fields(kind) if field.name in arguments]
+        given = {name: arguments.pop(name) for name in names}
+        return command(**{argument: kind(**given)}, **arguments)
 
     decorated: Command = gathering
     for option in reversed(options):

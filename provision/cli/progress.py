@@ -33,14 +33,7 @@ def progress(machines: int, stop: StopRequest) -> Iterator[OnEvent]:
         machines: How many machines are to be worked on.
         stop: What Ctrl-C sets; that it was heard is shown at once.
     """
-
-    def heard() -> None:
-        # Called from the signal handler, perhaps in the middle of a print: Python's own streams
-        # can't be entered twice.
-        text = "leaving at once" if stop.at_once else "finishing what runs; Ctrl-C again leaves"
-        os.write(sys.stderr.fileno(), f"\nstopping: {text}\n".encode())
-
-    with stop.listening(heard):
+    with announced(stop, "finishing what runs; Ctrl-C again leaves"):
         if not sys.stderr.isatty():
             yield lambda event: say(line(event))
             return
@@ -51,6 +44,20 @@ def progress(machines: int, stop: StopRequest) -> Iterator[OnEvent]:
             refresh_per_second=DRAWN_PER_SECOND,
         ):
             yield board.add
+
+
+@contextmanager
+def announced(stop: StopRequest, first: str) -> Iterator[None]:
+    """Say at once that a request to stop was heard; `first` says what happens at the first."""
+
+    def heard() -> None:
+        # Called from the signal handler, perhaps in the middle of a print: Python's own streams
+        # can't be entered twice.
+        text = "leaving at once" if stop.at_once else first
+        os.write(sys.stderr.fileno(), f"\nstopping: {text}\n".encode())
+
+    with stop.listening(heard):
+        yield
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import click
 
 from provision.cli.connect import vcenter_of
 from provision.cli.flow import Consent, provision
+from provision.cli.guestoptions import NOTHING_SAID, GuestOptions, guest_options
 from provision.cli.guests import bench_stage, configure_stage, judge, open_stage, report_stage
 from provision.cli.options import (
     Agreed,
@@ -17,12 +18,12 @@ from provision.cli.options import (
     lab_argument,
     log_file_option,
     parallel_option,
-    payload_python_option,
     results_option,
     vcenter_options,
     yes_option,
 )
 from provision.cli.output import say
+from provision.guests.runs import RunKind
 from provision.spec.reader import load_lab
 
 BEFORE_THE_GATE = ("base", "driver", "licence", "nvlink", "payload")
@@ -35,7 +36,7 @@ BEFORE_THE_GATE = ("base", "driver", "licence", "nvlink", "payload")
 @parallel_option
 @log_file_option
 @results_option
-@payload_python_option
+@guest_options(choice=False)
 @vcenter_options
 def command(
     *,
@@ -45,12 +46,12 @@ def command(
     parallel: int,
     log_file: Path | None,
     results_dir: Path,
-    payload_python: str | None,
+    guest: GuestOptions,
     vcenter: VCenterOptions,
 ) -> None:
     """Provision, configure, bench and report in one go. Stops where a stage fails."""
     consent = Consent(yes, agreed)
-    run_all(lab_file, vcenter, results_dir, consent, parallel, payload_python, log_file=log_file)
+    run_all(lab_file, vcenter, results_dir, consent, parallel, guest, log_file=log_file)
 
 
 def run_all(
@@ -59,7 +60,7 @@ def run_all(
     results_dir: Path,
     consent: Consent,
     parallel: int,
-    payload_python: str | None = None,
+    guest: GuestOptions = NOTHING_SAID,
     *,
     log_file: Path | None = None,
 ) -> Path:
@@ -77,14 +78,17 @@ def run_all(
         )  # fmt: skip
         if error := result.error():
             raise error
-        stage = open_stage(lab_file, lab, connection, payload_python)
+        stage = open_stage(lab_file, lab, connection, guest)
     say("== configure")
     # The gate comes with the benchmark, so the machines need not pass it twice.
-    configure_stage(replace(stage, settings=replace(stage.settings, tags=BEFORE_THE_GATE)))
+    parts = replace(stage.settings, tags=BEFORE_THE_GATE, forks=parallel)
+    judge(configure_stage(replace(stage, settings=parts)), RunKind.CONFIGURE)
     say("== bench")
     benched = bench_stage(stage, results_dir)
+    if benched.playbook.interrupted:
+        judge(benched.playbook, RunKind.BENCH)
     say("== report")
     page = report_stage(benched.folder)
     say(f"report: {page}")
-    judge(benched.playbook, "measured")
+    judge(benched.playbook, RunKind.BENCH)
     return page

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from provision.apply.interrupt import StopRequest
 from provision.deadline import Deadline
-from provision.errors import SpecError
+from provision.guests.baremetal import NO_BARE_METAL, BareMetal
 from provision.guests.events import HostResult, PlaybookResult
-from provision.guests.hostkeys import (
-    GuestKeys,
-    Remembered,
-    learn_host_keys,
-    parse_host_keys,
-    read_memory,
-)
-from provision.guests.inventory import Inventory, inventory_of
-from provision.guests.machines import Guest, guests_of
+from provision.guests.firstuse import FirstUse
+from provision.guests.hostkeys import learn_host_keys, read_memory
+from provision.guests.inventory import ALL_MACHINES, Inventory, inventory_of
+from provision.guests.keys import keys_of
+from provision.guests.machines import guests_of
 from provision.guests.playbook import OnEvent, PlaybookRun, run_playbook
 from provision.guests.resources import payload_folder, playbook
+from provision.guests.runs import Failures, RunKind, new_log
 from provision.guests.variables import lab_variables
 from provision.plan.snapshot import Host, Vm
 from provision.spec.model import Lab
 
 KNOWN_HOSTS = "known_hosts"
-SITE = "site.yml"
-BENCHMARK = "benchmark.yml"
+PLAYBOOKS = {RunKind.CONFIGURE: "site.yml", RunKind.BENCH: "benchmark.yml"}
 
 
 def state_folder(lab_file: Path, lab: Lab) -> Path:
@@ -41,11 +39,12 @@ class Settings:
 
     Attributes:
         state: Folder of this lab, for known hosts and logs; made where it is missing.
-        payload_python: A Python in the guests that has TensorFlow; None to make one there.
+        payload_python: A Python in the lab's machines that has TensorFlow; None to make one there.
         tags: Run only these parts: `base`, `driver`, `licence`, `nvlink`, `payload`, `verify`,
             `benchmark`.
         limit: Work only on these machines.
         check: Change nothing, tell what would change.
+        diff: Write to the log how files differ.
         forks: Machines at a time.
         variables: More variables of the roles.
     """
@@ -55,16 +54,18 @@ class Settings:
     tags: tuple[str, ...] = ()
     limit: tuple[str, ...] = ()
     check: bool = False
+    diff: bool = False
     forks: int | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Guests:
-    """The guests of a lab, ready to be worked on.
+    """The guests of a lab, ready to be worked on, and machines from elsewhere beside them.
 
     `left_out` has the reason for each machine that can't be logged in to; `renewed` are machines
-    whose host keys are new because their VM was made anew.
+    whose host keys are new because their VM was made anew; `accepted` has the keys that were
+    asked for over the network.
     """
 
     lab: Lab
@@ -73,6 +74,13 @@ class Guests:
     left_out: Mapping[str, str]
     simulated: bool = False
     renewed: tuple[str, ...] = ()
+    accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    bare_metal: BareMetal = NO_BARE_METAL
+
+    @property
+    def machines(self) -> dict[str, Mapping[str, Any]]:
+        """The variables of each machine that can be worked on, by name."""
+        return {**self.inventory["_meta"]["hostvars"], **self.bare_metal.machines}
 
 
 def reach_guests(
@@ -82,9 +90,11 @@ def reach_guests(
     *,
     hosts: Iterable[Host] = (),
     simulated: bool = False,
+    first_use: FirstUse | None = None,
 ) -> Guests:
-    """Learn the host keys of the lab's VMs and make their inventory. Nothing is contacted.
+    """Learn the host keys of the lab's VMs and make their inventory.
 
+    Nothing is contacted, but machines of which no key is known where `first_use` agrees to it.
     `simulated` is `Snapshot.vcenter.simulated`; `hosts` are the snapshot's.
 
     Raises:
@@ -93,37 +103,15 @@ def reach_guests(
     """
     found, left_out = guests_of(lab.lab, vms, simulated=simulated)
     known_hosts = state / KNOWN_HOSTS
-    remembered = read_memory(known_hosts)
-    guests: list[Guest] = []
-    learned: list[GuestKeys] = []
-    for guest in found:
-        try:
-            learned.append(_keys(guest, remembered))
-        except SpecError as error:
-            left_out[guest.name] = error.text()
-        else:
-            guests.append(guest)
-    renewed = learn_host_keys(known_hosts, learned)
+    known = keys_of(found, read_memory(known_hosts), first_use)
+    renewed = learn_host_keys(known_hosts, known.keys.values())
     inventory = inventory_of(
-        lab.lab, guests, lab, hosts=hosts, simulated=simulated,
+        lab.lab, (guest for guest in found if guest.name in known.keys), lab,
+        hosts=hosts, simulated=simulated,
         shared=lab_variables(lab, known_hosts, simulated=simulated),
     )  # fmt: skip
-    return Guests(lab, inventory, known_hosts, left_out, simulated, renewed)
-
-
-def _keys(guest: Guest, memory: Mapping[str, Remembered]) -> GuestKeys:
-    """Return the keys that a guest publishes, or those that the same VM published earlier."""
-    uuid, vm_id = guest.vm.instance_uuid, guest.vm.id
-    keys = parse_host_keys(guest.host_keys)
-    if not keys and uuid in memory and memory[uuid].vm_id == vm_id:
-        keys = memory[uuid].keys
-    if not keys:
-        raise SpecError(
-            "the guest publishes no SSH host key",
-            why="guestinfo.vdl.hostkeys is empty, so nothing proves that the right guest answers",
-            fix="boot it with vdl's own cloud-init data, or publish the key with vmware-rpctool",
-        )
-    return GuestKeys(guest.name, uuid, vm_id, guest.address, guest.port, keys)
+    left_out |= known.left_out
+    return Guests(lab, inventory, known_hosts, left_out, simulated, renewed, known.accepted)
 
 
 def configure(
@@ -132,14 +120,15 @@ def configure(
     *,
     on_event: OnEvent = lambda _: None,
     deadline: Deadline | None = None,
+    stop: StopRequest | None = None,
 ) -> PlaybookResult:
     """Run `site.yml`: a result per machine, those that can't be logged in to among them.
 
     Raises:
         PlaybookFailed: ansible-playbook ended without having run anything.
-        UsageError: `settings.limit` names a machine that can't be logged in to.
+        UsageError: `settings.limit` names a machine that there is not.
     """
-    return _run(SITE, guests, settings, {}, on_event, deadline)
+    return _run(RunKind.CONFIGURE, guests, settings, {}, Watch(on_event, deadline, stop))
 
 
 def measure(
@@ -151,6 +140,7 @@ def measure(
     one_by_one: bool = True,
     on_event: OnEvent = lambda _: None,
     deadline: Deadline | None = None,
+    stop: StopRequest | None = None,
 ) -> PlaybookResult:
     """Run `benchmark.yml`; documents go to `results/MACHINE/NAME.json`, the gate to `gate.json`.
 
@@ -159,45 +149,66 @@ def measure(
 
     Raises:
         PlaybookFailed: ansible-playbook ended without having run anything.
-        UsageError: `settings.limit` names a machine that can't be logged in to.
+        UsageError: `settings.limit` names a machine that there is not.
     """
     variables = {
         "benchmark_runs": [dict(run) for run in runs],
         "benchmark_one_by_one": one_by_one,
         "results_dir": str(results.absolute()),
     }
-    return _run(BENCHMARK, guests, settings, variables, on_event, deadline)
+    return _run(RunKind.BENCH, guests, settings, variables, Watch(on_event, deadline, stop))
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told of events, and what may end a run early."""
+
+    on_event: OnEvent
+    deadline: Deadline | None
+    stop: StopRequest | None
 
 
 def _run(
-    name: str,
+    kind: RunKind,
     guests: Guests,
     settings: Settings,
     variables: Mapping[str, Any],
-    on_event: OnEvent,
-    deadline: Deadline | None,
+    watch: Watch,
 ) -> PlaybookResult:
-    run = PlaybookRun(
-        playbook(name),
-        guests.inventory,
-        extra_vars={**_variables(settings), **settings.variables, **variables},
-        tags=settings.tags,
-        limit=settings.limit,
-        check=settings.check,
-        forks=settings.forks,
-    )
-    log = settings.state / "logs" / Path(name).stem
-    result = run_playbook(run, log, on_event=on_event, deadline=deadline)
     missed = {
         machine: HostResult(machine, message=reason, unreachable=True)
         for machine, reason in guests.left_out.items()
-        if not settings.limit
+        if not settings.limit or machine in settings.limit
     }
-    return replace(result, hosts={**result.hosts, **missed})
+    limit = tuple(name for name in settings.limit if name not in missed)
+    result = PlaybookResult({})
+    if limit or not settings.limit:
+        run = PlaybookRun(
+            playbook(PLAYBOOKS[kind]),
+            _inventory(guests, settings),
+            others=guests.bare_metal,
+            extra_vars={"payload_source": str(payload_folder()), **settings.variables, **variables},
+            tags=settings.tags,
+            limit=limit,
+            check=settings.check,
+            diff=settings.diff,
+            forks=settings.forks,
+        )
+        if run.machines:
+            log = new_log(settings.state, kind, datetime.now(UTC))
+            result = run_playbook(
+                run, log, on_event=watch.on_event, deadline=watch.deadline, stop=watch.stop
+            )
+    result = replace(result, hosts={**result.hosts, **missed})
+    if not settings.check:
+        Failures.of(settings.state, kind).take_in(result, settings.tags)
+    return result
 
 
-def _variables(settings: Settings) -> dict[str, Any]:
-    variables: dict[str, Any] = {"payload_source": str(payload_folder())}
-    if settings.payload_python is not None:
-        variables["payload_python"] = settings.payload_python
-    return variables
+def _inventory(guests: Guests, settings: Settings) -> Inventory:
+    """Return the lab's inventory with what this run says of its machines."""
+    lab_group = guests.inventory.get(ALL_MACHINES)
+    if lab_group is None or settings.payload_python is None:
+        return guests.inventory
+    variables = {**lab_group.get("vars", {}), "payload_python": settings.payload_python}
+    return {**guests.inventory, ALL_MACHINES: {**lab_group, "vars": variables}}

@@ -74,11 +74,15 @@ class HostResult:
 
 @dataclass(frozen=True, slots=True)
 class PlaybookResult:
-    """What a playbook came to. `log` is Ansible's own output, readable by its owner only."""
+    """What a playbook came to. `log` is Ansible's own output, readable by its owner only.
+
+    `timed_out` and `interrupted` tell that it was cut off by its deadline or by a person.
+    """
 
     hosts: Mapping[str, HostResult]
     log: Path | None = None
     timed_out: bool = False
+    interrupted: bool = False
 
     @property
     def done(self) -> bool:
@@ -107,18 +111,20 @@ class Summary:
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self._hosts = {name: HostResult(name, finished=False) for name in hosts}
-        self.seen_stats = False
+        self._at: dict[str, str | None] = {}
+        self.began = False
 
     def add(self, event: Event) -> None:
         """Take one event in."""
+        self.began = self.began or event.host is not None
         if event.kind is EventKind.STATS:
             self._close(event)
         elif event.host in self._hosts and not event.ignored:
             self._hosts[event.host] = _step(self._hosts[event.host], event)
+            self._at[event.host] = event.task
 
     def _close(self, stats: Event) -> None:
         """Let Ansible's own counters decide: they know of rescued blocks and ignored errors."""
-        self.seen_stats = True
         for name, totals in stats.totals.items():
             if name not in self._hosts:
                 continue
@@ -137,9 +143,11 @@ class Summary:
             )
 
     def results(self) -> dict[str, HostResult]:
-        """Return the result of each host; a host that was cut off says so."""
+        """Return the result of each host; a host that was cut off says so, and in which task."""
         return {
-            name: host if host.finished or host.message else replace(host, message=NOT_FINISHED)
+            name: host
+            if host.finished or host.message
+            else replace(host, message=NOT_FINISHED, failed_task=self._at.get(name))
             for name, host in self._hosts.items()
         }
 

@@ -90,39 +90,54 @@ def inventory_of(
 
 
 def gpu_variables(vm: Vm, host: Host | None) -> dict[str, Any]:
-    """Return what is known of a VM's GPUs; other PCI devices are no GPUs and don't count."""
+    """Return what is known of a VM's GPUs; other PCI devices are no GPUs and don't count.
+
+    `vdl_gpu_cards` are PCI addresses on the host, `vdl_framebuffer_mib` is that of one GPU as the
+    guest sees it.
+    """
     gpus = [gpu for gpu in vm.gpus if gpu.kind in GPU_KINDS]
     if not gpus:
         return {"vdl_gpu_mode": "none", "vdl_gpu_count": 0}
     mode = "group" if any(_in_group(gpu) for gpu in gpus) else gpus[0].kind
-    variables = {
-        "vdl_gpu_mode": mode,
-        "vdl_gpu_profile": gpus[0].value,
-        "vdl_gpu_count": len(gpus),
+    cards = _cards(vm, host)
+    profile = _profile(gpus[0], host)
+    known = {
+        "vdl_gpu_profile": profile,
+        "vdl_gpu_group": next((gpu.value for gpu in gpus if gpu.kind == "group"), None),
+        "vdl_gpu_model": cards[0].name if cards else None,
+        "vdl_gpu_cards": [card.address for card in cards] or None,
+        "vdl_framebuffer_mib": _framebuffer(profile, host, cards) // MIB or None,
     }
-    card = _card(vm, host)
-    if card is not None:
-        variables["vdl_gpu_model"] = card.name
-    if framebuffer := _framebuffer(gpus[0], host, card):
-        variables["vdl_framebuffer_mib"] = framebuffer // MIB
-    return variables
+    told = {name: value for name, value in known.items() if value is not None}
+    return {"vdl_gpu_mode": mode, "vdl_gpu_count": len(gpus), **told}
 
 
 def _in_group(gpu: GpuDevice) -> bool:
     return gpu.kind == "group" or gpu.group_key is not None
 
 
-def _card(vm: Vm, host: Host | None) -> Card | None:
+def _cards(vm: Vm, host: Host | None) -> list[Card]:
+    """Return the cards that a VM has, or has a part of."""
     cards = host.cards if host else ()
-    return next((card for card in cards if any(use.vm_id == vm.id for use in card.uses)), None)
+    return [card for card in cards if any(use.vm_id == vm.id for use in card.uses)]
 
 
-def _framebuffer(gpu: GpuDevice, host: Host | None, card: Card | None) -> int:
+def _profile(gpu: GpuDevice, host: Host | None) -> str | None:
+    """Return the vGPU profile of a device; of a device group, the one that its members have."""
+    if gpu.kind == "vgpu":
+        return gpu.value
+    groups = host.device_groups if host and gpu.kind == "group" else ()
+    offered = {profile.name for profile in host.profiles} if host else set()
+    members = (member for group in groups if group.name == gpu.value for member in group.members)
+    return next((member for member in members if member in offered), None)
+
+
+def _framebuffer(profile: str | None, host: Host | None, cards: list[Card]) -> int:
     """Return bytes of one GPU as the guest will see it; 0 where it is not known."""
-    for profile in host.profiles if host else ():
-        if profile.name == gpu.value:
-            return profile.framebuffer
-    return card.framebuffer if card is not None and gpu.kind == "passthrough" else 0
+    if profile is None:
+        return cards[0].framebuffer if cards else 0
+    found = (one.framebuffer for one in (host.profiles if host else ()) if one.name == profile)
+    return next(found, 0)
 
 
 def _groups(variables: Mapping[str, Any]) -> list[str]:
@@ -143,6 +158,8 @@ def group_name(text: str) -> str:
 
 
 def _checked(machine: str, variable: str, value: object) -> object:
+    if isinstance(value, list):
+        return [_checked(machine, variable, one) for one in value]
     if not isinstance(value, str):
         return value
     if value.isprintable() and len(value) <= _LONGEST_TEXT and not set(value) & set("{}"):

@@ -21,7 +21,9 @@ def test_a_machine_is_configured_measured_and_reported(tmp_path: Path) -> None:
         first = site.vdl("configure", lab, *python, "-o", "json").good().json
         assert [(m["machine"], m["done"]) for m in first["machines"]] == [("real-cpu-1", True)]
         second = site.vdl("configure", lab, *python, "-o", "json").good().json
-        assert second["machines"] == [{"machine": "real-cpu-1", "done": True, "changed": 0}]
+        (machine,) = second["machines"]
+        assert (machine["done"], machine["changed"], machine["message"]) == (True, 0, None)
+        assert machine["gate"] == {"passed": True, "reasons": []}
         folder = site.vdl("bench", lab, *python).good().out.strip()
         assert (site.folder / folder / "run.json").is_file()
         (comparison,) = site.vdl("report", folder, "-o", "json").good().json["comparisons"]
@@ -45,6 +47,10 @@ def test_a_machine_that_proves_no_key_is_left_out_and_named(fresh_site: Site) ->
     done = fresh_site.vdl("inventory", lab, "-o", "json").good()
     assert done.json["_meta"]["hostvars"] == {}
     assert "left out: mute-cpu-1: the guest publishes no SSH host key" in done.err
-    failed = fresh_site.vdl("configure", lab)
-    failed.refused(1, "1 of 1 machines could not be configured", "mute-cpu-1")
+    failed = fresh_site.vdl("configure", lab, "-o", "json")
+    assert failed.code == 1
+    assert "1 of 1 machines could not be configured" in failed.err
+    (machine,) = failed.json["machines"]
+    assert (machine["machine"], machine["unreachable"]) == ("mute-cpu-1", True)
+    assert "publishes no SSH host key" in machine["message"]
     fresh_site.vdl("destroy", lab, "--yes").good()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.guests.configure import Guests, Settings, reach_guests
+from provision.guests.firstuse import FirstUse
 from provision.plan.snapshot import Power, Vm
 from provision.spec.model import Lab
 
@@ -35,12 +36,17 @@ Subsystem sftp internal-sftp
 
 @dataclass
 class SshGuest:
-    """One guest; `published` is the host key that vCenter would tell."""
+    """One guest; `published` is the host key that vCenter would tell, `powered` whether it is on.
+
+    `incarnation` counts how often its VM was made anew.
+    """
 
     name: str
     folder: Path
     port: int
     published: str
+    powered: bool = True
+    incarnation: int = 1
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -84,7 +90,7 @@ class SshGuest:
     @property
     def vm(self) -> Vm:
         return Vm(
-            id=f"vm-{self.port}",
+            id=f"vm-{self.name}-{self.incarnation}",
             name=self.name,
             path=f"/DC0/vm/vdl/{self.name}",
             instance_uuid=f"uuid-{self.name}",
@@ -143,10 +149,10 @@ class SshLab:
         login = {"ansible_user": getpass.getuser()}
         return Settings(self.state, variables={**login, **(variables or {})}, **more)
 
-    def reach(self) -> Guests:
+    def reach(self, first_use: FirstUse | None = None) -> Guests:
         """Learn the published keys and make the inventory, as vdl does."""
-        vms = [guest.vm for guest in self.guests.values()]
-        return reach_guests(self.lab, vms, self.state, simulated=True)
+        vms = [guest.vm for guest in self.guests.values() if guest.powered]
+        return reach_guests(self.lab, vms, self.state, simulated=True, first_use=first_use)
 
 
 @contextmanager

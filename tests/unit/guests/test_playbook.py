@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from provision.errors import UsageError
-from provision.guests.playbook import PlaybookRun, command, environment, unsafe
+from provision.guests.environment import environment
+from provision.guests.playbook import PlaybookRun, command, unsafe
 from provision.guests.resources import data_folder, payload_folder, playbook
 from provision.guests.ssh import ssh_options
 
@@ -23,7 +24,7 @@ def test_a_command_names_files_and_safe_words_only() -> None:
     words = command(run, Path("/run/x"))
     assert words[1:] == [
         *("site.yml", "--inventory", "/run/x/inventory.json", "--extra-vars", "@/run/x/vars.json"),
-        *("--forks", "2", "--tags=base,verify", "--limit=lab-cpu-1,lab-cpu-2"),
+        *("--forks", "2", "--tags=base,verify", "--limit=@/run/x/limit"),
         *("--check", "--diff"),
     ]
 
@@ -45,10 +46,9 @@ def test_fault_46_secrets_and_foreign_settings_stay_outside(
 ) -> None:
     monkeypatch.setenv("VDL_PASSWORD", "xyzzy")
     monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "false")
-    seen = environment(Path("/run/x"), 7)
+    seen = environment(Path("/run/x"))
     assert "xyzzy" not in str(seen)
     assert "ANSIBLE_HOST_KEY_CHECKING" not in seen
-    assert seen["VDL_EVENTS_FD"] == "7"
 
 
 def test_a_path_survives_ssh_s_own_quoting() -> None:
