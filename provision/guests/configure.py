@@ -108,7 +108,7 @@ def reach_guests(
     inventory = inventory_of(
         lab.lab, (guest for guest in found if guest.name in known.keys), lab,
         hosts=hosts, simulated=simulated,
-        shared=lab_variables(lab, known_hosts, simulated=simulated),
+        shared=lab_variables(lab, known_hosts),
     )  # fmt: skip
     left_out |= known.left_out
     return Guests(lab, inventory, known_hosts, left_out, simulated, renewed, known.accepted)

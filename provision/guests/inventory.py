@@ -13,6 +13,7 @@ from typing import Any
 
 from provision.errors import VdlError
 from provision.guests.machines import Guest, guests_of
+from provision.guests.variables import own_variables
 from provision.plan.snapshot import Card, GpuDevice, Host, Vm
 from provision.spec.model import Guest as GuestSpec
 from provision.spec.model import Lab
@@ -77,6 +78,8 @@ def inventory_of(
             **gpu_variables(guest.vm, host),
         }
         hostvars[guest.name] = {k: _checked(guest.name, k, v) for k, v in variables.items()}
+        if simulated:
+            hostvars[guest.name] |= own_variables(guest.address)
         for group in _groups(hostvars[guest.name]):
             groups[group].append(guest.name)
     inventory: Inventory = {

@@ -6,6 +6,7 @@ plugin gets the same as vdl itself, and machines from elsewhere (bare metal) get
 
 from __future__ import annotations
 
+import ipaddress
 import shlex
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from provision.guests.ssh import ssh_options
 from provision.spec.model import Lab
 
 
-def lab_variables(lab: Lab, known_hosts: Path, *, simulated: bool = False) -> dict[str, Any]:
+def lab_variables(lab: Lab, known_hosts: Path) -> dict[str, Any]:
     """Return what every machine of the lab shares: how to log in, and what roles should know.
 
     `known_hosts` is the file of accepted SSH host keys; no other keys are.
@@ -26,15 +27,23 @@ def lab_variables(lab: Lab, known_hosts: Path, *, simulated: bool = False) -> di
     }
     if key is not None:
         variables["ansible_ssh_private_key_file"] = str(key)
-    if simulated:
-        # A simulated guest answers on a loopback address: its Python is this very one.
-        variables |= dict.fromkeys(
-            ("ansible_python_interpreter", "payload_base_python", "payload_python"), sys.executable
-        )
     variables["vdl_drivers"] = lab.drivers.model_dump(mode="json", exclude_none=True)
     if lab.guest.ca_file is not None:
         variables["vdl_ca_file"] = lab.guest.ca_file
     return variables
+
+
+def own_variables(address: str) -> dict[str, Any]:
+    """Return what is so of one machine because of where it answers.
+
+    A simulated guest with a loopback address is nothing but an SSH server on this computer: its
+    Python is this very one, and its system is this computer's, which roles leave alone. Other
+    simulated guests have a system of their own, which roles manage as that of any machine.
+    """
+    if not ipaddress.ip_address(address).is_loopback:
+        return {"vdl_managed": True}
+    pythons = ("ansible_python_interpreter", "payload_base_python", "payload_python")
+    return {"vdl_managed": False, **dict.fromkeys(pythons, sys.executable)}
 
 
 def private_key(lab: Lab) -> Path | None:

@@ -129,3 +129,14 @@ def test_a_static_inventory_holds_the_same_hosts_and_groups() -> None:
 )
 def test_which_addresses_lead_to_a_guest(address: str, *, simulated: bool, expected: bool) -> None:
     assert usable(address, simulated=simulated) is expected
+
+
+def test_only_a_simulated_guest_that_boots_has_a_system_to_manage() -> None:
+    served = make_vm({"name": "vroom-cpu-1", "addresses": ["127.64.0.1"]})
+    booted = make_vm({"name": "vroom-cpu-2", "addresses": ["198.18.7.2"]})
+    inventory = build_inventory("vroom", [served, booted], simulated=True)
+    own, other = inventory["_meta"]["hostvars"].values()
+    assert own["vdl_simulated"]
+    assert other["vdl_simulated"]
+    assert (own["vdl_managed"], "payload_python" in own) == (False, True)
+    assert (other["vdl_managed"], "payload_python" in other) == (True, False)
