@@ -38,6 +38,7 @@ lint: .venv/ready
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/mypy --python-version 3.10 --package payload
+	$(RUN)/mypy --python-version 3.10 playbooks/roles/verify/files/gate
 	$(RUN)/lint-imports
 	$(RUN)/yamllint --strict .
 	PATH=$(CURDIR)/$(RUN):$$PATH $(RUN)/ansible-lint --nocolor -q playbooks

@@ -39,6 +39,9 @@ class Case:
         smi: The document of tests/data/gate/smi that nvidia-smi answers with; None for none.
         change: Other texts in it, by path. `gpu[2]/...` is the second GPU; None removes it.
         text: What nvidia-smi prints instead of a document.
+        cut: After how many characters the document breaks off.
+        after: What is printed after the document.
+        files: Empty files that the machine has.
         installed: Whether there is an nvidia-smi.
         exit, err, sleep: The code it ends with, what it says on stderr, seconds until it answers.
         module: `open` or `proprietary` kernel module; its `version` where it is another one.
@@ -56,6 +59,9 @@ class Case:
     plan: Mapping[str, Any] = field(default_factory=dict)
     change: Mapping[str, str | None] = field(default_factory=dict)
     text: str | None = None
+    cut: int | None = None
+    after: str = ""
+    files: tuple[str, ...] = ()
     installed: bool = True
     exit: int = 0
     err: str = ""
@@ -83,13 +89,12 @@ class Case:
         """What nvidia-smi prints."""
         if self.text is not None or self.smi is None:
             return self.text or ""
-        original = (DATA / "smi" / f"{self.smi}.xml").read_text(encoding="utf-8")
-        if not self.change:
-            return original
-        head = "".join(original.splitlines(keepends=True)[:2])
+        text = (DATA / "smi" / f"{self.smi}.xml").read_text(encoding="utf-8")
         root = self.document
-        assert root is not None
-        return head + ET.tostring(root, encoding="unicode") + "\n"
+        if self.change and root is not None:
+            head = "".join(text.splitlines(keepends=True)[:2])
+            text = head + ET.tostring(root, encoding="unicode") + "\n"
+        return text[: self.cut] + self.after
 
     @property
     def addresses(self) -> list[str]:
@@ -130,7 +135,8 @@ def write_state(folder: Path, case: Case) -> None:
         if value:
             (state / name).write_text(f"{value}\n", encoding="utf-8")
     if case.log is not None:
-        (state / "log").write_text("".join(f"{line}\n" for line in case.log), encoding="utf-8")
+        lines = ["[    0.000000] Linux version 6.8.0-88-generic", *case.log]
+        (state / "log").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def write_kernel(root: Path, case: Case) -> None:
@@ -141,6 +147,9 @@ def write_kernel(root: Path, case: Case) -> None:
         proc = root / "proc/driver/nvidia"
         proc.mkdir(parents=True, exist_ok=True)
         (proc / "version").write_text(MODULES[case.module].format(version), encoding="utf-8")
+    for place in case.files:
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).touch()
     for address in case.addresses:
         device = root / "sys/bus/pci/devices" / address
         device.mkdir(parents=True, exist_ok=True)

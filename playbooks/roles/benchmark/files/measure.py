@@ -5,9 +5,13 @@ to FOLDER/results/NAME.json, what the payload says to FOLDER/results/NAME.log. T
 with its whole process group after SECONDS, or after SILENCE seconds without a word: it tells each
 few seconds how fast it is. A run that a broken connection left behind is ended first: it would
 take part in the measurement.
+
+Where the role verify has left its gate in FOLDER, it is looked through again after the run, and
+its verdict goes to FOLDER/results/after/NAME.json: a licence may be lost while one measures.
 """
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +24,7 @@ TAIL_LINES = 12
 GRACE_SECONDS = 10
 POLL_SECONDS = 0.2
 TIMED_OUT = 124  # as timeout(1) has it
+GATE_SECONDS = 300
 
 
 def lock_alone(folder: Path) -> int:
@@ -86,6 +91,29 @@ def end(child: "subprocess.Popen[bytes]") -> str:
     return ""
 
 
+def look_again(home: Path, verdict: Path) -> None:
+    """Look through the gate after the run, but not at TensorFlow, which has just computed.
+
+    A gate that can't say anything has not been passed, and its verdict says so.
+    """
+    program, question = home / "gate.pyz", home / "gate-question.json"
+    verdict.unlink(missing_ok=True)
+    if not program.is_file():
+        return
+    verdict.parent.mkdir(exist_ok=True)
+    asked = {**json.loads(question.read_text()), "moment": "after", "framework_python": ""}
+    words = [sys.executable, "-I", str(program), str(verdict)]
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            words, input=json.dumps(asked).encode(), timeout=GATE_SECONDS, check=False,
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+    if not verdict.is_file():
+        reasons = ["gate: it gave no verdict after the run"]
+        failed = {"version": 1, "kind": "vdl-gate", "passed": False, "reasons": reasons}
+        verdict.write_text(json.dumps(failed))
+
+
 if __name__ == "__main__":
     home, name, arguments = Path(sys.argv[1]), sys.argv[2], sys.argv[5:]
     results = home / "results"
@@ -95,6 +123,7 @@ if __name__ == "__main__":
     document.unlink(missing_ok=True)
     words = [sys.executable, "-m", "payload", *arguments, "--output", str(document)]
     code, ended = run(words, said, held, float(sys.argv[3]), float(sys.argv[4]))
+    look_again(home, results / "after" / f"{name}.json")
     if code != 0:
         tail = said.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         sys.stderr.write(
