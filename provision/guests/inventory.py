@@ -130,9 +130,8 @@ def _profile(gpu: GpuDevice, host: Host | None) -> str | None:
     if gpu.kind == "vgpu":
         return gpu.value
     groups = host.device_groups if host and gpu.kind == "group" else ()
-    offered = {profile.name for profile in host.profiles} if host else set()
     members = (member for group in groups if group.name == gpu.value for member in group.members)
-    return next((member for member in members if member in offered), None)
+    return next((member.value for member in members if member.kind == "vgpu"), None)
 
 
 def _framebuffer(profile: str | None, host: Host | None, cards: list[Card]) -> int:

@@ -15,6 +15,7 @@ from provision.plan.snapshot import (
     Card,
     CardUse,
     Connection,
+    DeviceGroupInfo,
     GpuDevice,
     Host,
     Power,
@@ -71,6 +72,10 @@ def make_host(fields: dict[str, Any]) -> Host:
         ),
         profiles=tuple(
             VgpuProfileInfo(name, gib * GIB) for name, gib in fields.get("profiles", {}).items()
+        ),
+        device_groups=tuple(
+            DeviceGroupInfo(name, tuple(GpuDevice(key=-i, **one) for i, one in enumerate(members)))
+            for name, members in fields.get("device_groups", {}).items()
         ),
     )
 
