@@ -8,6 +8,7 @@ import click
 
 from provision.apply.destroy import copies, destroy, destroy_plan
 from provision.apply.interrupt import StopRequest, stop_on_signals
+from provision.apply.making import settled_snapshot
 from provision.apply.result import Result
 from provision.apply.runner import Options
 from provision.cli.connect import vcenter_of
@@ -25,6 +26,7 @@ from provision.cli.options import (
 from provision.cli.output import say, show_json
 from provision.cli.progress import progress
 from provision.cli.results import failures, result_json
+from provision.plan.devices import devices_text
 from provision.plan.snapshot import Vm
 from provision.spec.reader import load_lab
 
@@ -52,7 +54,7 @@ def command(
     """
     lab = load_lab(lab_file)
     with vcenter_of(lab, vcenter) as connection:
-        snapshot = connection.snapshot(lab)
+        snapshot = settled_snapshot(lab, connection, say)
         vms = destroy_plan(lab.lab, snapshot)
         _tell(lab.lab, vms, copies(lab.lab, snapshot))
         if vms and not yes:
@@ -71,7 +73,7 @@ def command(
 
 def _tell(lab: str, vms: tuple[Vm, ...], left: tuple[Vm, ...]) -> None:
     for vm in vms:
-        gpus = ", ".join(gpu.value for gpu in vm.gpus)
+        gpus = devices_text(vm.gpus)
         say(f"  - {vm.path} ({vm.power.value}{', frees ' + gpus if gpus else ''})")
     for vm in left:
         say(f"    {vm.path} is a copy of a VM of this lab: it stays")

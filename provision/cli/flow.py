@@ -13,6 +13,7 @@ import click
 
 from provision.apply.interrupt import StopRequest, stop_on_signals
 from provision.apply.journal import Journal
+from provision.apply.making import settled_snapshot
 from provision.apply.result import SUCCESS, MachineResult, Outcome, Result
 from provision.apply.runner import OnEvent, Options, apply
 from provision.cli.memory import Memory
@@ -72,7 +73,7 @@ def provision(
             allow_shrink=agreed.allow_shrink, allow_restart=agreed.allow_restart,
         )  # fmt: skip
 
-    snapshot = port.snapshot(lab)
+    snapshot = settled_snapshot(lab, port, say)
     memory = Memory.of(lab_file, lab, snapshot.vcenter.instance_uuid)
     plan = replan(lab, snapshot)
     plan = plan.with_findings(gone(plan, memory.stood(), allow_recreate=agreed.allow_recreate))

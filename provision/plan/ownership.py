@@ -63,6 +63,16 @@ def ownership(lab: Lab, machines: Sequence[Machine], snapshot: Snapshot) -> Owne
     return Ownership(vms, tuple(surplus), frozenset(unclear), tuple(findings))
 
 
+def in_the_making(machines: Sequence[Machine], snapshot: Snapshot) -> tuple[Vm, ...]:
+    """Return the VMs with a machine's name of which vCenter tells nothing but the name.
+
+    It shows a VM by its name as soon as a task begins to make it, and tells nothing else of it
+    until the task has ended.
+    """
+    names = {machine.name for machine in machines}
+    return tuple(vm for vm in snapshot.vms if vm.name in names and not vm.instance_uuid)
+
+
 @dataclass(frozen=True, slots=True)
 class _Index:
     stamped: dict[str, list[Vm]]
@@ -106,8 +116,6 @@ class _Index:
         if not others:
             return None
         if not any(vm.instance_uuid for vm in others):
-            # vCenter shows a VM by its name as soon as a task begins to make it, and tells
-            # nothing else of it until the task has ended.
             message = f"{_paths(others)} is being made right now, perhaps by an earlier run"
             return _error("name-taken", name, message, _BEING_MADE)
         message = f"the name belongs to {_paths(others)}, which is not this lab's"

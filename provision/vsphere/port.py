@@ -8,6 +8,7 @@ reports what it finds; if it can't find out before the deadline it raises `Outco
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,6 +96,9 @@ class Port(Protocol):
 
     def wait_for_guest(self, vm_id: str, deadline: Deadline) -> GuestReport:
         """Wait for tools, a usable address and the host keys that the guest publishes."""
+
+    def wait_until_made(self, vm_ids: Iterable[str], deadline: Deadline) -> None:
+        """Wait until no task is making these VMs any more, whatever came of it."""
 
     def shut_down(self, vm_id: str, deadline: Deadline) -> None:
         """Ask the guest to shut down; at the deadline, power the VM off."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -16,7 +16,7 @@ from provision.plan.model import Action, Plan
 from provision.plan.preflight import find_network
 from provision.plan.snapshot import Snapshot, VCenterIdentity, Vm
 from provision.spec.model import GroupRequest, Lab
-from provision.vsphere import configspec, guest, snapshot_reader, vm_reader
+from provision.vsphere import configspec, snapshot_reader
 from provision.vsphere.calls import Call, Calls
 from provision.vsphere.checks import Checks
 from provision.vsphere.collector import Collector, moid
@@ -33,14 +33,12 @@ from provision.vsphere.session import PATIENCE_SECONDS, Session, VCenterAway
 from provision.vsphere.settings import ConnectionSettings
 from provision.vsphere.tls import ResponseLost
 from provision.vsphere.waiter import Values, Waiter
+from provision.vsphere.waits import Waits
 
 T = TypeVar("T")
 
 # A VM that did not shut down gets this long to be powered off.
 POWER_OFF_SECONDS = 120.0
-# How long after its address a guest may take to publish its host keys: cloud-init does it at
-# the end of its last stage.
-KEYS_SECONDS = 300.0
 
 
 class VCenter:
@@ -61,6 +59,7 @@ class VCenter:
         self._facts = Facts(self._session, self._collector)
         self._folders = Folders(self._session, self._collector)
         self._identity = snapshot_reader.identity(self._session)
+        self._waits = Waits(self._waiter, self._facts, simulated=self._identity.simulated)
         self._lock = threading.Lock()
         self._snapshots: dict[str, tuple[Lab, Snapshot]] = {}
         self._read_once: dict[tuple[str, ...], Any] = {}
@@ -199,22 +198,11 @@ class VCenter:
         A guest that has an address and publishes no keys is reported without, so that whoever
         logs in can say what is missing.
         """
-        vm = self._ref(vim.VirtualMachine, vm_id)
-        found, values = self._waiter.wait_vm(vm, self._reachable, deadline)
-        told = guest.report(values, simulated=self._identity.simulated)
-        if not found or not told.addresses:
-            raise ActionFailed(
-                "the guest is not reachable",
-                subject=self._facts.name(vm),
-                why=_unreachable(values),
-                fix="look at its console; when it has an address, run the same command again",
-            )
-        if told.host_keys or (self._identity.simulated and guest.nowhere(told.addresses)):
-            return told
-        keys_by = Deadline.after(min(KEYS_SECONDS, deadline.left))
-        _, values = self._waiter.wait_vm(vm, self._has_keys, keys_by)
-        later = guest.report(values, simulated=self._identity.simulated)
-        return later if later.addresses else told
+        return self._waits.for_guest(self._ref(vim.VirtualMachine, vm_id), deadline)
+
+    def wait_until_made(self, vm_ids: Iterable[str], deadline: Deadline) -> None:
+        """Wait until no task is making these VMs any more, whatever came of it."""
+        self._waits.until_made([self._ref(vim.VirtualMachine, id_) for id_ in vm_ids], deadline)
 
     def shut_down(self, vm_id: str, deadline: Deadline) -> None:
         """Ask the guest to shut down; at the deadline, power the VM off."""
@@ -368,13 +356,6 @@ class VCenter:
         )
         self._calls.carry_out(call, deadline)
 
-    def _reachable(self, values: Values) -> bool:
-        told = guest.report(values, simulated=self._identity.simulated)
-        return bool(told.addresses) or values.get("runtime.powerState") == "poweredOff"
-
-    def _has_keys(self, values: Values) -> bool:
-        return bool(guest.report(values, simulated=self._identity.simulated).host_keys)
-
     def _refused(self, what: str, vm: Any, fault: Any) -> ActionFailed:
         return ActionFailed(
             what,
@@ -387,18 +368,3 @@ class VCenter:
 
 def _off(values: Values) -> bool:
     return values.get("runtime.powerState") == "poweredOff"
-
-
-def _unreachable(values: Mapping[str, Any]) -> str:
-    """Say what a guest lacks that can't be reached."""
-    if not values:
-        return "the VM no longer exists"
-    if _off(values):
-        return "the VM is powered off"
-    question = values.get("runtime.question")
-    if question is not None:
-        return f"the VM waits for an answer to: {question.text}"
-    if values.get("guest.toolsRunningStatus") != "guestToolsRunning":
-        return "VMware Tools do not run in it"
-    seen = vm_reader.addresses(values.get("guest.net"), values.get("guest.ipAddress"))
-    return f"none of its addresses leads to it: {', '.join(seen)}" if seen else "it has no address"

@@ -29,6 +29,7 @@ VM_PATHS = (
     "guest.toolsRunningStatus",
     "guest.net",
     "guest.ipAddress",
+    "config.instanceUuid",
     "config.extraConfig",
 )
 HOST_PATHS = ("runtime.connectionState", "runtime.bootTime")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from provision.apply.events import Event
@@ -118,6 +118,13 @@ class FakeVCenter:
             if name in self.silent:
                 raise ActionFailed("no usable address", why="only fe80::1 was reported")
             return GuestReport(("198.18.0.1",), ("ssh-ed25519 AAAA",), 2222)
+
+    def wait_until_made(self, vm_ids: Iterable[str], deadline: Deadline) -> None:
+        del deadline
+        for vm_id in vm_ids:
+            with self._call("wait_until_made", self.vms[vm_id].name):
+                vm = self.vms[vm_id]
+                self._replace(vm, instance_uuid=vm.instance_uuid or f"stranger-{vm_id}")
 
     def shut_down(self, vm_id: str, deadline: Deadline) -> None:
         del deadline
