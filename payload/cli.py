@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = run(settings, stop, progress, writer.write)
     for reason in document["reasons"]:
         progress.say(reason)
+    for warning in document["warnings"]:
+        progress.say(f"warning: {warning}")
     if document["valid"]:
         figures = document["throughput"]
         progress.say(

@@ -32,13 +32,16 @@ class Record:
         parameters: Trainable parameters of the model.
         flops: Operations per image, `forward` and `training`.
         data: Source, path, number of training and test examples, digests.
+        input: How images come to the device, and how fast.
         framework: Versions, devices and switches of the training framework.
         environment: The machine.
         summary: Throughput and step times, where steps were timed.
         weights_sha256: Digest of the trained weights, in a job.
         measurement: The step times themselves.
         learning: Epochs on real data.
+        telemetry: What was seen of the machine while steps were timed.
         reasons: Why the result is not valid, each as `code: text`.
+        warnings: What a reader of the figures should know, each as `code: text`.
     """
 
     settings: Settings
@@ -47,13 +50,16 @@ class Record:
     parameters: int | None = None
     flops: Json | None = None
     data: Json = field(default_factory=dict)
+    input: Json = field(default_factory=dict)
     framework: Json | None = None
     environment: Json = field(default_factory=dict)
     summary: Json | None = None
     weights_sha256: str | None = None
     measurement: Measurement = field(default_factory=Measurement)
     learning: Learning = field(default_factory=Learning)
+    telemetry: Json | None = None
     reasons: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def build(record: Record) -> Json:
@@ -73,16 +79,19 @@ def build(record: Record) -> Json:
         "parameters": record.parameters,
         "flops_per_image": record.flops,
         "data": _data(record),
+        "input": _input(record),
         "seed": settings.seed,
         "started": record.started.isoformat(timespec="milliseconds"),
         "finished": None if finished is None else finished.isoformat(timespec="milliseconds"),
         "stopped_by": record.measurement.stopped_by,
-        "throughput": _throughput(record.measurement, settings.precision_target, record.summary),
+        "throughput": throughput(record),
         "training": _training(record),
         "job": _job(record),
+        "telemetry": record.telemetry,
         "environment": record.environment | {"framework": record.framework},
         "valid": not record.reasons,
         "reasons": record.reasons,
+        "warnings": record.warnings,
     }
 
 
@@ -95,6 +104,22 @@ def _data(record: Record) -> Json:
         "test_examples": None,
         "sha256": {},
     } | record.data
+
+
+def _input(record: Record) -> Json:
+    return {
+        "kind": None,
+        "batches_ahead": None,
+        "decode_threads": None,
+        "images_per_second_alone": None,
+        "waited_seconds": record.measurement.waited_seconds,
+        "waited_share": record.measurement.waited_share,
+    } | record.input
+
+
+def throughput(record: Record) -> Json:
+    """Return `throughput` of the document."""
+    return _throughput(record.measurement, record.settings.precision_target, record.summary)
 
 
 def _throughput(measured: Measurement, target: float, summary: Json | None) -> Json:

@@ -63,6 +63,16 @@ def feed(dataset: Dataset, batch_size: int, seed: int, place: Place) -> Feed:
     return ShuffledFeed(dataset.train, batch_size, seed, place)
 
 
+def describe_feed(dataset: Dataset) -> dict[str, Any]:
+    """Return how images come: `resident` on the device or from the `host`, with how much ahead."""
+    resident = dataset.source == SYNTHETIC
+    return {
+        "kind": "resident" if resident else "host",
+        "batches_ahead": 0 if resident else AHEAD,
+        "decode_threads": getattr(dataset.train, "threads", 0),
+    }
+
+
 class ResidentFeed:
     """Cycles through batches that lie on the device: no input pipeline is in the figures."""
 

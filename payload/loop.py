@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,12 +41,21 @@ class Trainer(Protocol):
     """Trains a model on batches of fixed size."""
 
     @property
+    def waited_seconds(self) -> float:
+        """Return how long steps have waited for their batches so far."""
+        ...
+
+    @property
     def epoch_steps(self) -> int:
         """Return the whole batches that the training images fill."""
         ...
 
     def run(self, steps: int) -> float:
         """Train `steps` steps, wait until the device is done, and return the last loss."""
+        ...
+
+    def feed_images_per_second(self) -> float | None:
+        """Return how fast the input comes when nothing trains; `None` where it is resident."""
         ...
 
     def remember_start(self) -> None:
@@ -86,11 +96,13 @@ class Surroundings:
         clock: Monotonic seconds.
         check_stop: Raises `Interrupted` when the run is to end.
         progress: Told the phase (`warm-up`, `timed`, `epoch 1`) and the seconds per step.
+        timed: Entered while steps are timed; watches the machine.
     """
 
     clock: Callable[[], float]
     check_stop: Callable[[], None]
     progress: Callable[[str, float], None]
+    timed: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Loop:
@@ -115,7 +127,12 @@ class Loop:
         record.loss_first = record.loss_last
         started = self._around.clock()
         self._warm_up(limits, started)
-        self._timed(limits, started)
+        waited = self._trainer.waited_seconds
+        try:
+            with self._around.timed():
+                self._timed(limits, started)
+        finally:
+            record.waited_seconds = self._trainer.waited_seconds - waited
 
     def _warm_up(self, limits: Limits, started: float) -> None:
         record, times = self._record, list[float]()
@@ -157,6 +174,7 @@ class Loop:
                 count = min(count, limits.steps - record.timed_steps)
             record.steps.append(self._window("timed", count))
             record.timed_steps += count
+            record.timed_seconds += count * record.steps[-1]
 
     def _is_precise(self, limits: Limits) -> bool:
         record = self._record

@@ -17,6 +17,8 @@ class Measurement:
             wait for the device small beside the work.
         steps: Seconds per step, one mean for each timed window.
         timed_steps: Steps in all timed windows.
+        timed_seconds: What they took.
+        waited_seconds: What of it went by until the next batch was there.
         stopped_by: `precision`, `time-limit`, `steps`, `interrupt` or `error`.
         loss_first: Loss of the first step.
         loss_last: Last loss that was read; `None` where it was NaN or infinite.
@@ -28,9 +30,16 @@ class Measurement:
     window_steps: int = 1
     steps: list[float] = field(default_factory=list)
     timed_steps: int = 0
+    timed_seconds: float = 0.0
+    waited_seconds: float = 0.0
     stopped_by: str = "error"
     loss_first: float | None = None
     loss_last: float | None = None
+
+    @property
+    def waited_share(self) -> float:
+        """Return the share of the timed steps that went by waiting for images, 0 to 1."""
+        return self.waited_seconds / self.timed_seconds if self.timed_seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 
-from payload import document, engines, validity
+from payload import document, engines, judgement, validity
 from payload.document import Json, Record
 from payload.environment import Observer
 from payload.errors import Interrupted, OutOfMemory, PayloadError
@@ -14,6 +14,9 @@ from payload.guard import guarded
 from payload.interrupt import StopRequest
 from payload.progress import Progress
 from payload.settings import Settings
+from payload.telemetry import report
+from payload.telemetry.nvml import Cards
+from payload.telemetry.watch import Watch
 from payload.workers.job import Job
 
 
@@ -83,6 +86,7 @@ def _run(
 def _finish(record: Record, observer: Observer) -> Json:
     record.environment = observer.describe()
     record.reasons += _doubts(record)
+    record.warnings += _warnings(record)
     record.finished = _now()
     return document.build(record)
 
@@ -99,8 +103,15 @@ def _train(record: Record, job: Job, stop: StopRequest, progress: Progress) -> N
     if settings.cluster is not None:
         progress.say(f"waiting for {settings.cluster.size - 1} other workers")
     job.join(settings.join_seconds, stop.check)
-    around = Surroundings(job.clock, stop.check, progress.step)
-    session.train(engine, settings, record, around)
+    cards = Cards.open()
+    watch = Watch(cards)
+    around = Surroundings(job.clock, stop.check, progress.step, watch.running)
+    try:
+        session.train(engine, settings, record, around)
+    finally:
+        images = record.measurement.timed_steps * settings.batch_size * settings.devices
+        record.telemetry = report.describe(watch, images)
+        cards.close()
 
 
 def _doubts(record: Record) -> list[str]:
@@ -109,7 +120,16 @@ def _doubts(record: Record) -> list[str]:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = record.environment["gpus"]
         reasons += validity.gpu_reasons(gpus, record.framework, visible)
+    reasons += judgement.reasons(record.telemetry, record.framework)
     return reasons
+
+
+def _warnings(record: Record) -> list[str]:
+    target = record.settings.precision_target
+    return [
+        *judgement.warnings_of_steps(record.measurement, document.throughput(record), target),
+        *judgement.warnings(record.telemetry, record.framework, record.environment),
+    ]
 
 
 def _now() -> datetime:

@@ -9,6 +9,7 @@ from payload import flops, models, shares, statistics
 from payload.document import Json, Record
 from payload.engines import objective
 from payload.engines.port import Engine
+from payload.feeds import describe_feed
 from payload.loop import Limits, Loop, Surroundings, Trainer
 from payload.measurement import Measurement
 from payload.settings import Settings
@@ -23,6 +24,7 @@ def train(engine: Engine, settings: Settings, record: Record, surroundings: Surr
     measurement = record.measurement
     try:
         trainer = prepare(engine, settings, record)
+        record.input |= {"images_per_second_alone": trainer.feed_images_per_second()}
         if settings.epochs:
             trainer.remember_start()
         loop = Loop(trainer, measurement, surroundings)
@@ -49,6 +51,7 @@ def prepare(engine: Engine, settings: Settings, record: Record) -> Trainer:
     record.framework = engine.describe()
     dataset = shares.load(settings)
     record.data |= dataset.describe()
+    record.input |= describe_feed(dataset)
     with engine.errors(), engine.scope():
         model = models.build(
             settings.model,

@@ -65,6 +65,16 @@ class KerasTrainer(ABC):
         """Return the whole batches that the training images fill."""
         return self._epoch_steps
 
+    @property
+    def waited_seconds(self) -> float:
+        """Return how long steps have waited for their batches so far."""
+        return self._feed.waited_seconds
+
+    def feed_images_per_second(self) -> float | None:
+        """Return how fast the input comes when nothing trains; `None` where it is resident."""
+        with self._engine.errors():
+            return self._feed.images_per_second_alone()
+
     def remember_start(self) -> None:
         """Keep the present state in host memory, for `restart`."""
         self._start = self._state()

@@ -1,5 +1,6 @@
 """The loop with a trainer and a clock that run in no time."""
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
 
@@ -14,6 +15,7 @@ class FakeTrainer:
     """Takes the next of `seconds` for each step; its losses and accuracies are given."""
 
     epoch_steps = 10
+    waited_seconds = 0.0
 
     def __init__(
         self,
@@ -164,3 +166,25 @@ def test_a_target_that_is_not_met_has_no_time() -> None:
     assert len(learning.epochs) == 2
     assert trainer.steps == 20
     assert learning.time_to_accuracy_seconds is None
+
+
+def test_only_the_timed_steps_are_watched() -> None:
+    record, seen = Measurement(), list[int]()
+    trainer = FakeTrainer(constant(1.0, 0.1))
+
+    @contextlib.contextmanager
+    def watched() -> Iterator[None]:
+        seen.append(trainer.steps)
+        trainer.waited_seconds = 5.0
+        yield
+        trainer.waited_seconds = 5.5
+        seen.append(trainer.steps)
+
+    def ignore(_phase: str, _seconds: float) -> None:
+        pass
+
+    around = Surroundings(lambda: trainer.now, lambda: None, ignore, watched)
+    Loop(trainer, record, around).measure(Limits(10, None, seed=0))
+    assert seen == [1 + record.warmup_steps, trainer.steps]
+    assert record.timed_seconds == pytest.approx(1.0)
+    assert record.waited_share == pytest.approx(5.5)  # of which 5 s are the test's own doing
