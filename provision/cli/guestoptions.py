@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
 from provision.cli.options import Command, payload_python_option, together
+from provision.guests.extravars import read_extra_vars
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class GuestOptions:
     Attributes:
         payload_python: A Python in the lab's machines that has TensorFlow.
         inventories: Ansible inventories of machines beside the lab's.
-        extra_vars: Files of variables for the roles.
+        extra_vars: Variables for the roles.
         accept_new_host_keys: Ask machines for the SSH host keys that they don't publish.
         limit: Machines or groups of machines; empty for all.
         failed: Only machines that failed last time.
@@ -27,7 +29,7 @@ class GuestOptions:
 
     payload_python: str | None = None
     inventories: tuple[Path, ...] = ()
-    extra_vars: tuple[Path, ...] = ()
+    extra_vars: Mapping[str, Any] = field(default_factory=dict)
     accept_new_host_keys: bool = False
     limit: tuple[str, ...] = ()
     failed: bool = False
@@ -40,11 +42,12 @@ _COMMON = (
     payload_python_option,
     click.option(
         "-i", "--inventory", "inventories", multiple=True, metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, exists=True),
         help="Ansible inventory of machines beside the lab's, such as bare metal; repeatable.",
     ),
     click.option(
         "--extra-vars", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
+        callback=lambda _context, _option, paths: read_extra_vars(paths),
         help="YAML or JSON file of variables for the roles; repeatable.",
     ),
     click.option(

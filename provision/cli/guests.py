@@ -17,7 +17,6 @@ from provision.errors import UsageError
 from provision.guests.baremetal import read_bare_metal
 from provision.guests.configure import Guests, Settings, configure, reach_guests, state_folder
 from provision.guests.events import PlaybookResult
-from provision.guests.extravars import read_extra_vars
 from provision.guests.firstuse import FirstUse, fingerprints
 from provision.guests.runs import Failures, RunKind
 from provision.spec.model import Lab
@@ -53,7 +52,7 @@ def open_stage(
     settings = Settings(
         state=state,
         payload_python=options.payload_python,
-        variables=read_extra_vars(options.extra_vars),
+        variables=options.extra_vars,
     )
     minutes = options.deadline
     deadline = Deadline.after(minutes * SECONDS_A_MINUTE) if minutes else None
