@@ -41,11 +41,15 @@ def bench(
     settings: Settings,
     results: Path,
     *,
+    distributed: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
     deadline: Deadline | None = None,
     stop: StopRequest | None = None,
 ) -> Benched:
     """Run every benchmark of the lab file on every machine, one machine at a time.
+
+    Then train those that are `distributed` (or all that can be, if that is asked for here) on
+    all machines of each group together.
 
     Raises:
         UsageError: The lab file asks for no benchmark, or no guest can be logged in to.
@@ -67,6 +71,13 @@ def bench(
             why="; ".join(f"{name}: {why}" for name, why in guests.left_out.items()),
             fix="run `vdl status`, then `vdl provision`",
         )
+    jobs = payload_jobs(lab.benchmark, machines, everything=distributed)
+    if distributed and not jobs:
+        raise UsageError(
+            "nothing can be trained on several machines together",
+            subject=lab.lab,
+            why="that takes a group of two or more machines, and a benchmark with tensorflow",
+        )
     started = datetime.now(UTC)
     folder = new_run_folder(results, lab.lab, started)
 
@@ -76,17 +87,47 @@ def bench(
     # Written before as well as after: what an interrupted run measured can still be read.
     write_run(folder, describe(started))
     played = measure(
-        guests, settings, runs, folder, on_event=on_event, deadline=deadline, stop=stop
-    )
+        guests, settings, runs, folder,
+        jobs=jobs, on_event=on_event, deadline=deadline, stop=stop,
+    )  # fmt: skip
     write_run(folder, describe(datetime.now(UTC)))
     return Benched(folder, played)
 
 
 def payload_runs(benchmarks: tuple[BenchmarkRun, ...]) -> list[dict[str, Any]]:
     """Return one entry for the role `benchmark` per model, engine, batch size and precision."""
-    runs = [run for benchmark in benchmarks for run in _expanded(benchmark)]
+    return [run for _, run in _all_runs(benchmarks)]
+
+
+def payload_jobs(
+    benchmarks: tuple[BenchmarkRun, ...],
+    machines: Mapping[str, MachineFacts],
+    *,
+    everything: bool = False,
+) -> list[dict[str, Any]]:
+    """Return one job for each distributed run and each group of two or more machines.
+
+    `everything` takes every benchmark for distributed that can be.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, facts in machines.items():
+        groups.setdefault(facts.group, []).append(name)
+    return [
+        {**run, "name": f"{run['name']}-together", "alone": run["name"],
+         "group": group, "workers": workers}
+        for benchmark, run in _all_runs(benchmarks)
+        if benchmark.distributed or (everything and benchmark.distributable)
+        for group, workers in groups.items()
+        if len(workers) > 1
+    ]  # fmt: skip
+
+
+def _all_runs(
+    benchmarks: tuple[BenchmarkRun, ...],
+) -> list[tuple[BenchmarkRun, dict[str, Any]]]:
+    runs = [(benchmark, run) for benchmark in benchmarks for run in _expanded(benchmark)]
     seen: Counter[str] = Counter()
-    for run in runs:
+    for _, run in runs:
         seen[run["name"]] += 1
         if seen[run["name"]] > 1:
             run["name"] += f"-{seen[run['name']]}"

@@ -18,10 +18,20 @@ from provision.spec.reader import load_lab
 @click.command("bench")
 @lab_argument
 @results_option
+@click.option(
+    "--distributed",
+    is_flag=True,
+    help="Train on all machines of each group together, too, as if the lab file said so.",
+)
 @guest_options(choice=True)
 @vcenter_options
 def command(
-    *, lab_file: Path, results_dir: Path, guest: GuestOptions, vcenter: VCenterOptions
+    *,
+    lab_file: Path,
+    results_dir: Path,
+    distributed: bool,
+    guest: GuestOptions,
+    vcenter: VCenterOptions,
 ) -> None:
     """Run the lab's benchmarks, one machine at a time; print the folder of the results.
 
@@ -33,7 +43,7 @@ def command(
     chosen = choose(stage, guest, RunKind.BENCH)
     if chosen is None:
         return
-    benched = bench_stage(chosen, results_dir)
+    benched = bench_stage(chosen, results_dir, distributed=distributed)
     write_line(str(benched.folder))
     judge(benched.playbook, RunKind.BENCH)
     say("next: vdl report")

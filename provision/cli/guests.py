@@ -128,11 +128,11 @@ def configure_stage(stage: Stage) -> PlaybookResult:
     return result
 
 
-def bench_stage(stage: Stage, results: Path) -> Benched:
+def bench_stage(stage: Stage, results: Path, *, distributed: bool = False) -> Benched:
     """Run the benchmarks, showing what happens. What failed is in the result, and told."""
     with watching(len(stage.guests.machines)) as (on_event, stop):
         benched = bench(
-            stage.lab, stage.guests, stage.settings, results,
+            stage.lab, stage.guests, stage.settings, results, distributed=distributed,
             on_event=on_event, deadline=stage.deadline, stop=stop,
         )  # fmt: skip
     _tell(benched.playbook)

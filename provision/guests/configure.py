@@ -137,7 +137,7 @@ def measure(
     runs: Iterable[Mapping[str, Any]],
     results: Path,
     *,
-    one_by_one: bool = True,
+    jobs: Iterable[Mapping[str, Any]] = (),
     on_event: OnEvent = lambda _: None,
     deadline: Deadline | None = None,
     stop: StopRequest | None = None,
@@ -145,7 +145,9 @@ def measure(
     """Run `benchmark.yml`; documents go to `results/MACHINE/NAME.json`, the gate to `gate.json`.
 
     Each of `runs` has `name`, `model`, `batch_size`, `precision`, `data` and, where wanted,
-    `arguments`. `data["vdl_runs"]` of a host result has the exit code of each run.
+    `arguments`. Each of `jobs` has them too, and `group`, `workers` (names of machines) and
+    `alone`, the name of the run that it is held against; its documents go to
+    `results/together/GROUP/NAME/`. `data["vdl_runs"]` of a host result has the exit code of each.
 
     Raises:
         PlaybookFailed: ansible-playbook ended without having run anything.
@@ -153,7 +155,7 @@ def measure(
     """
     variables = {
         "benchmark_runs": [dict(run) for run in runs],
-        "benchmark_one_by_one": one_by_one,
+        "benchmark_jobs": [dict(job) for job in jobs],
         "results_dir": str(results.absolute()),
     }
     return _run(RunKind.BENCH, guests, settings, variables, Watch(on_event, deadline, stop))

@@ -81,6 +81,11 @@ class BenchmarkRun(Frozen):
         description="Also train on all machines of each group together, as one job.",
     )
 
+    @property
+    def distributable(self) -> bool:
+        """Whether the payload can train it on several machines together."""
+        return self.engine == ("tensorflow",) and self.xla != "on" and MAX not in self.batch_size
+
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         if self.image_size is not None and self.model == MNIST:
@@ -89,4 +94,9 @@ class BenchmarkRun(Frozen):
             raise ValueError("epochs need real data: there is nothing to learn in random images")
         if self.target_accuracy is not None and self.epochs is None:
             raise ValueError("target_accuracy needs epochs")
+        if self.distributed and not self.distributable:
+            raise ValueError(
+                "distributed goes with engine tensorflow alone, batch sizes in numbers, and no "
+                "xla: on"
+            )
         return self

@@ -98,7 +98,7 @@ def test_fault_39_a_worker_that_dies_ends_the_other_with_its_name(
     assert not (tmp_path / "job.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_fault_39_a_step_that_hangs_does_not_outlive_a_signal(
     tmp_path: Path, checked: Checked
 ) -> None:

@@ -120,7 +120,8 @@ if __name__ == "__main__":
     results.mkdir(exist_ok=True)
     document, said = results / f"{name}.json", results / f"{name}.log"
     held = lock_alone(home)
-    document.unlink(missing_ok=True)
+    for old in (document, results / f"{name}.job.json"):
+        old.unlink(missing_ok=True)
     words = [sys.executable, "-m", "payload", *arguments, "--output", str(document)]
     code, ended = run(words, said, held, float(sys.argv[3]), float(sys.argv[4]))
     look_again(home, results / "after" / f"{name}.json")
