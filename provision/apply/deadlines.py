@@ -16,6 +16,7 @@ class Deadlines:
         prepare_hardware: A change of one number in the VM's configuration.
         attach: Adds devices; growing a thick disk on slow storage takes its time.
         reconfigure: As `attach`.
+        relocate: Registers a VM that is off on another host; its disks stay where they are.
         power_on: The host reserves all memory first; DRS may think about where.
         guest: Large MMIO windows and much memory make the firmware slow; then cloud-init runs.
         shut_down: What a guest gets before it is powered off.
@@ -28,6 +29,7 @@ class Deadlines:
     prepare_hardware: float = 120.0
     attach: float = 300.0
     reconfigure: float = 300.0
+    relocate: float = 300.0
     power_on: float = 300.0
     guest: float = 900.0
     shut_down: float = 180.0

@@ -21,6 +21,7 @@ class Step(StrEnum):
     PREPARE_HARDWARE = "prepare hardware"
     ATTACH = "attach"
     RECONFIGURE = "reconfigure"
+    RELOCATE = "move"
     POWER_ON = "power on"
     GUEST = "guest"
     SHUT_DOWN = "shut down"
@@ -43,6 +44,7 @@ PIPELINES: Mapping[ActionKind, tuple[Step, ...]] = {
     ActionKind.CREATE: BUILD,
     ActionKind.UPDATE: (
         Step.SHUT_DOWN,
+        Step.RELOCATE,
         Step.PREPARE_HARDWARE,
         Step.ATTACH,
         Step.RECONFIGURE,
@@ -62,6 +64,7 @@ ON_FAILURE: Mapping[Step, Leftover] = {
     Step.PREPARE_HARDWARE: Leftover.REMOVE,
     Step.ATTACH: Leftover.REMOVE,
     Step.RECONFIGURE: Leftover.KEEP,
+    Step.RELOCATE: Leftover.KEEP,
     Step.POWER_ON: Leftover.KEEP,
     Step.GUEST: Leftover.KEEP,
     Step.SHUT_DOWN: Leftover.KEEP,
@@ -108,6 +111,14 @@ def _changes(action: Action, vm: Vm) -> bool:
     return _drifted(action, vm) or _unfinished(action, vm)
 
 
+def moves(action: Action) -> bool:
+    """Whether the VM goes on on another host."""
+    vm = action.vm
+    if action.kind is not ActionKind.UPDATE or vm is None or action.host_id is None:
+        return False
+    return vm.host_id not in (None, action.host_id)
+
+
 def _in_place(action: Action, vm: Vm) -> bool:
     """Whether the VM is changed while it runs."""
     return not action.restart and vm.power is Power.ON
@@ -115,6 +126,7 @@ def _in_place(action: Action, vm: Vm) -> bool:
 
 _UPDATE_NEEDS: Mapping[Step, Callable[[Action, Vm], bool]] = {
     Step.SHUT_DOWN: lambda action, vm: vm.power is not Power.OFF and _changes(action, vm),
+    Step.RELOCATE: lambda action, _vm: moves(action),
     Step.PREPARE_HARDWARE: _changes,
     Step.ATTACH: _unfinished,
     Step.RECONFIGURE: _drifted,
@@ -137,6 +149,7 @@ def steps_of(action: Action) -> tuple[Step, ...]:
 # call whose answer was lost, had already done the work is no failure.
 _REACHED: Mapping[Step, Callable[[Action, Vm], bool]] = {
     Step.ATTACH: lambda action, vm: 0 < _wanted(action) <= has_gpus(vm),
+    Step.RELOCATE: lambda action, vm: vm.host_id == action.host_id,
     Step.POWER_ON: lambda _action, vm: vm.power is Power.ON,
     Step.SHUT_DOWN: lambda _action, vm: vm.power is Power.OFF,
 }

@@ -33,6 +33,8 @@ def places_of(action: Action, step: Step) -> Places:
     later = action.host_id or now
     removes = step in (Step.SHUT_DOWN, Step.DESTROY)
     places = {("host", now if removes and now else later)}
+    if step is Step.RELOCATE:
+        places.add(("host", now))
     if step is Step.CLONE:  # the only step that copies disks
         places.add(("datastore", action.datastore_id))
     return frozenset((kind, id_) for kind, id_ in places if id_ is not None)

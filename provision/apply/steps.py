@@ -213,6 +213,11 @@ def _reconfigure(port: Port, job: Job, deadline: Deadline) -> Report:
     return Report(vm_id=job.vm_id)
 
 
+def _relocate(port: Port, job: Job, deadline: Deadline) -> Report:
+    port.relocate(job.vm_id, job.action, deadline)
+    return Report(vm_id=job.vm_id)
+
+
 def _power_on(port: Port, job: Job, deadline: Deadline) -> Report:
     port.power_on(job.vm_id, deadline)
     return Report(vm_id=job.vm_id)
@@ -228,5 +233,6 @@ _CARRY_OUT: Mapping[Step, Callable[[Port, Job, Deadline], Report]] = {
     Step.PREPARE_HARDWARE: _prepare_hardware,
     Step.ATTACH: _attach,
     Step.RECONFIGURE: _reconfigure,
+    Step.RELOCATE: _relocate,
     Step.POWER_ON: _power_on,
 }

@@ -48,19 +48,69 @@ def unknown_hosts(machines: Sequence[Machine], hosts: Sequence[Host]) -> Iterato
         yield Finding(Severity.ERROR, "affinity", f"{lab}-{group}", message, fix)
 
 
-def misplaced(standing: Standing, hosts: Sequence[Host]) -> Iterator[Finding]:
-    """Yield a warning for each group whose running machines are not where it asks them to be.
+def movers(standing: Standing, hosts: Sequence[Host]) -> frozenset[str]:
+    """Return the machines that must leave their hosts for their groups to be as they ask.
 
-    vdl moves no running machine: what is wrong is shown, and stays as it is.
+    They are as few as can be: of machines that want to be together, those stay that are on the
+    host with most of them; of those that want a host each, the first on each host.
+
+    Args:
+        standing: Machines that have a VM, those first that should rather stay.
+        hosts: The hosts of the cluster.
     """
     names = {host.id: host.name for host in hosts}
+    return frozenset(
+        machine.name
+        for members in _by_group(standing).values()
+        for machine in _leaving(members, names)
+    )
+
+
+def _by_group(standing: Standing) -> dict[tuple[str, str], list[tuple[Machine, Place]]]:
     groups: dict[tuple[str, str], list[tuple[Machine, Place]]] = defaultdict(list)
     for machine, place in standing:
         groups[machine.lab, machine.group].append((machine, place))
-    for (lab, group), members in groups.items():
+    return groups
+
+
+def _leaving(members: Standing, names: Mapping[str, str]) -> Iterator[Machine]:
+    wish, counts = members[0][0], Counter(place.host for _, place in members)
+    if wish.host is not None:
+        if wish.host in names.values():
+            yield from (machine for machine, at in members if names.get(at.host) != wish.host)
+    elif wish.together:
+        most = min(counts, key=lambda host: (-counts[host], names.get(host, host)))
+        yield from (machine for machine, at in members if at.host != most)
+    elif wish.spread:
+        first: set[str] = set()
+        for machine, at in members:
+            if at.host in first:
+                yield machine
+            first.add(at.host)
+
+
+def misplaced(
+    standing: Standing, hosts: Sequence[Host], could_move: frozenset[str]
+) -> Iterator[Finding]:
+    """Yield a warning for each group whose machines stay where it does not ask them to be.
+
+    Args:
+        standing: Machines that stay where they are.
+        hosts: The hosts of the cluster.
+        could_move: The groups whose machines would find room where they ask to be.
+    """
+    names = {host.id: host.name for host in hosts}
+    for (lab, group), members in _by_group(standing).items():
         if (message := _wrong(members, names)) is not None:
-            fix = "migrate them in vCenter, or delete their VMs and plan again"
+            fix = _CONSENT if group in could_move else _NO_ROOM
             yield Finding(Severity.WARNING, "affinity", f"{lab}-{group}", message, fix)
+
+
+_CONSENT = (
+    "when what runs in them has ended, `vdl provision --allow-restart` shuts them down, moves "
+    "them and starts them again"
+)
+_NO_ROOM = "make room where the lab file asks for them, or delete their VMs, and plan again"
 
 
 def _wrong(members: Standing, names: Mapping[str, str]) -> str | None:

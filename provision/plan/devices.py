@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from provision.plan.needs import model_of, models_of
-from provision.plan.snapshot import Card, GpuDevice
+from provision.plan.snapshot import Card, GpuDevice, Vm
 from provision.spec.model import GpuRequest, GroupRequest, VgpuRequest
+from provision.spec.values import ADDRESS
 
 
 def devices_text(devices: Iterable[GpuDevice], cards: Sequence[Card] = ()) -> str:
@@ -46,6 +48,11 @@ def request_text(request: GpuRequest | None) -> str:
     if isinstance(request, VgpuRequest):
         return times(request.count, request.vgpu)
     return times(request.count, f"{request.cards} (passthrough)")
+
+
+def is_pinned(vm: Vm) -> bool:
+    """Whether a VM has a device that is one card of one host, named by its address."""
+    return any(re.fullmatch(ADDRESS, gpu.value) for gpu in vm.gpus)
 
 
 def times(count: int, text: str) -> str:

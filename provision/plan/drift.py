@@ -70,7 +70,7 @@ def drift(
         *_sizes(machine, vm),
         *_network(machine, vm, networks),
         *_gpus(machine, vm, need),
-        *_settings(vm, cards),
+        *settings_changes(vm, cards),
     ]
     stamped = _stamped(machine, vm)
     remade = tuple(change.path for change in stamped if not _grows(change))
@@ -110,8 +110,8 @@ def _network(machine: Machine, vm: Vm, networks: Sequence[Network]) -> list[Chan
     return [Change("network", now or "none", machine.network)]
 
 
-def _settings(vm: Vm, cards: Sequence[Card]) -> list[Change]:
-    """Return which derived settings somebody has taken from a VM that holds cards.
+def settings_changes(vm: Vm, cards: Sequence[Card]) -> list[Change]:
+    """Return which derived settings somebody has taken from a VM that holds, or will hold, cards.
 
     Firmware is left out: an installed guest boots by one kind only, so one that runs is right.
     More MMIO space than needed does no harm.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from provision.plan.affinity import misplaced, places, unknown_hosts
+from provision.plan.affinity import misplaced, movers, places, unknown_hosts
 from provision.plan.compatibility import compatibility
-from provision.plan.devices import request_text
-from provision.plan.drift import Drift, drift
+from provision.plan.consent import questions, restarts, shrink
+from provision.plan.devices import is_pinned
+from provision.plan.draft import Draft, creation_text, drift_text
+from provision.plan.drift import drift, settings_changes
 from provision.plan.fingerprint import fingerprint
 from provision.plan.model import (
     Action,
@@ -19,7 +21,6 @@ from provision.plan.model import (
     Plan,
     Severity,
 )
-from provision.plan.names import counted, listed
 from provision.plan.needs import Need, Unknown, resolve
 from provision.plan.ownership import Ownership, ownership
 from provision.plan.placement import Outcome, Placed, place
@@ -34,32 +35,13 @@ from provision.plan.problem import Problem, configured_memory
 from provision.plan.refusals import Reach
 from provision.plan.request import Place, Request
 from provision.plan.settings import derived_settings
-from provision.plan.snapshot import Card, Power, Snapshot, Vm
+from provision.plan.snapshot import Card, Connection, Power, Snapshot, Vm
 from provision.plan.unplaced import Advisor
 from provision.plan.world import without
 from provision.spec.model import GpuRequest, Lab, Machine
 
-CHANGING = frozenset({ActionKind.UPDATE, ActionKind.REPLACE})
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """What is to be done to a machine, before a host is found for it."""
-
-    machine: Machine
-    kind: ActionKind
-    reason: str
-    need: Need | None = None
-    vm: Vm | None = None
-    changes: tuple[Change, ...] = ()
-    movable: bool = True
-    restart: bool = True
-    has_run: bool = False
-
-    @property
-    def stays(self) -> bool:
-        """Whether the machine keeps its host and its cards, changed or not."""
-        return self.kind is ActionKind.NONE or not self.restart
+REPLACE = ActionKind.REPLACE
+CHANGING = frozenset({ActionKind.UPDATE, REPLACE})
 
 
 def plan(
@@ -75,38 +57,92 @@ def plan(
         allow_restart: Whether the user has confirmed that running machines may be powered off for
             a change, and machines made again; otherwise they block the plan.
     """
-    return _Planner(lab, snapshot).plan(allow_shrink=allow_shrink, allow_restart=allow_restart)
+    planner = _settled(lab, snapshot, allow_restart=allow_restart)
+    could_move: frozenset[str] = frozenset()
+    if not allow_restart and planner.misplaced:
+        could_move = _settled(lab, snapshot, allow_restart=True).moving
+    return planner.plan(could_move, allow_shrink=allow_shrink, allow_restart=allow_restart)
+
+
+def _settled(lab: Lab, snapshot: Snapshot, *, allow_restart: bool) -> _Planner:
+    """Return a planner that moves machines as their groups ask, where all of them find room.
+
+    A group that asks for what the hosts have no room for stays where it is.
+    """
+    rooted: frozenset[str] = frozenset()
+    while True:
+        planner = _Planner(lab, snapshot, moving=allow_restart, rooted=rooted)
+        unplaced = {request.group for request in planner.outcome.unplaced}
+        if not planner.moving or not unplaced:
+            return planner
+        rooted |= planner.moving & unplaced or planner.moving
 
 
 class _Planner:
-    def __init__(self, lab: Lab, snapshot: Snapshot) -> None:
+    """Works one plan out.
+
+    Args:
+        lab: The lab.
+        snapshot: The world.
+        moving: Whether running machines may be moved where their groups ask for another place.
+        rooted: Groups whose machines stay where they are, whatever they ask for.
+    """
+
+    def __init__(
+        self, lab: Lab, snapshot: Snapshot, *, moving: bool, rooted: frozenset[str]
+    ) -> None:
         self.lab, self.snapshot = lab, snapshot
+        self.may_move, self.rooted = moving, rooted
         self.machines = lab.resolve()
         self.owned: Ownership = ownership(lab, self.machines, snapshot)
         self.held = _held(snapshot)
         self.needs, self.unknown = _resolve_all(self.machines, snapshot)
+        vms = self.owned.vms
+        there = [machine for machine in self.machines if machine.name in vms]
+        # Who runs comes first, and rather stays.
+        there.sort(key=lambda machine: vms[machine.name].power is not Power.ON)
+        self.elsewhere = movers(places(there, self.owned.vms, snapshot.hosts), snapshot.hosts)
         self.drafts = tuple(self._draft(machine) for machine in self.machines)
         staying = [d.machine for d in self.drafts if d.stays and d.vm]
         self.standing = places(staying, self.owned.vms, snapshot.hosts)
         self.template = find_template(lab, snapshot)
         self.datastore = find_datastore(lab, snapshot)
         self.network = find_network(lab, snapshot)
+        self.problem = self._problem()
+        self.outcome = place(self.problem)
 
-    def plan(self, *, allow_shrink: bool, allow_restart: bool) -> Plan:
-        problem = self._problem()
-        outcome = place(problem)
+    @property
+    def moving(self) -> frozenset[str]:
+        """The groups of which a machine leaves its host because the group asks for another."""
+        return frozenset(draft.machine.group for draft in self.drafts if draft.moves)
+
+    @property
+    def misplaced(self) -> bool:
+        """Whether a machine stays where its group does not want it to be."""
+        return any(d.machine.name in self.elsewhere and not d.moves for d in self.drafts)
+
+    def plan(self, could_move: frozenset[str], *, allow_shrink: bool, allow_restart: bool) -> Plan:
+        """Return the plan.
+
+        Args:
+            could_move: The groups that would be moved if the user agreed to restarts.
+            allow_shrink: As in the function `plan`.
+            allow_restart: As in the function `plan`.
+        """
+        outcome = self.outcome
+        consented = Severity.WARNING if allow_restart else Severity.ERROR
         findings = [
             *self.owned.findings,
             *self.unknown,
             *unknown_hosts(self.machines, self.snapshot.hosts),
-            *misplaced(self.standing, self.snapshot.hosts),
+            *misplaced(self._staying(), self.snapshot.hosts, could_move),
             *preflight(self.lab, self.snapshot, self._made(), self.needs),
             *compatibility(self._made(), self.needs, outcome.placed, self.template, self.snapshot),
-            *Advisor(problem, outcome, self.snapshot, self._settled()).findings(),
-            *self._shrink(allow_shrink=allow_shrink),
-            *self._restarts(Severity.WARNING if allow_restart else Severity.ERROR),
+            *Advisor(self.problem, outcome, self.snapshot, self._settled()).findings(),
+            *shrink(self.lab.lab, self.owned.surplus, allowed=allow_shrink),
+            *restarts(self.lab.lab, self.drafts, consented),
             *hosts_in_trouble(self.snapshot.hosts, self._hosts_in_use()),
-            *self._questions(),
+            *questions(self.drafts),
         ]
         return Plan(
             lab=self.lab.lab,
@@ -117,24 +153,46 @@ class _Planner:
             network_id=self.network.id if self.network else None,
         )
 
-    def _draft(self, machine: Machine) -> _Draft:
+    def _draft(self, machine: Machine) -> Draft:
         vm, need = self.owned.vms.get(machine.name), self.needs[machine.name]
         if machine.name in self.owned.unclear:
             reason = "left alone: nobody can tell which VM it is"
-            return _Draft(machine, ActionKind.NONE, reason, vm=vm)
+            return Draft(machine, ActionKind.NONE, reason, vm=vm)
         if vm is None:
-            return _Draft(machine, ActionKind.CREATE, _what(machine), need)
+            return Draft(machine, ActionKind.CREATE, creation_text(machine), need)
         cards = [card for _, card in self.held.get(vm.id, ())]
         found = drift(machine, vm, need, cards if machine.gpu else (), self.snapshot.networks)
-        if not found.changes and not found.unfinished:
-            return _Draft(machine, ActionKind.NONE, "as the lab file says", need, vm)
+        moves = self._moves(machine, vm)
+        if not found.changes and not found.unfinished and not moves:
+            return Draft(machine, ActionKind.NONE, "as the lab file says", need, vm)
         kind = ActionKind.REPLACE if found.remade else ActionKind.UPDATE
-        return _Draft(
-            machine, kind, _reason(found), need, vm, found.changes,
-            movable=kind is ActionKind.REPLACE or found.gpus_missing,
-            restart=not found.while_it_runs,
+        return Draft(
+            machine, kind, drift_text(found), need, vm, found.changes,
+            movable=kind is ActionKind.REPLACE or self._can_leave(machine, vm),
+            restart=moves or not found.while_it_runs,
             has_run=not found.gpus_missing,
+            moves=moves,
         )  # fmt: skip
+
+    def _moves(self, machine: Machine, vm: Vm) -> bool:
+        """Whether a VM leaves its host for its group's sake: if it is off, or by consent."""
+        wanted = machine.name in self.elsewhere and self._can_leave(machine, vm)
+        return wanted and (self.may_move or vm.power is Power.OFF)
+
+    def _can_leave(self, machine: Machine, vm: Vm) -> bool:
+        """Whether a VM that is off can be moved.
+
+        One with a card by address belongs to that card's host. vCenter moves nothing away from a
+        host that it does not reach.
+        """
+        home = next((host for host in self.snapshot.hosts if host.id == vm.host_id), None)
+        reached = home is not None and home.connection is Connection.CONNECTED
+        return reached and machine.group not in self.rooted and not is_pinned(vm)
+
+    def _staying(self) -> list[tuple[Machine, Place]]:
+        """Return where the machines are that keep their VM and their host."""
+        names = [d.machine for d in self.drafts if d.vm and not d.moves and d.kind is not REPLACE]
+        return places(names, self.owned.vms, self.snapshot.hosts)
 
     def _problem(self) -> Problem:
         """Return what placement must solve: every machine that will be powered on."""
@@ -168,12 +226,12 @@ class _Planner:
             if draft.stays or not known:
                 continue
             if machine.host is None or machine.host in names:
-                yield _request(draft, tuple(company.get(machine.group, ())))
+                yield draft.request(tuple(company.get(machine.group, ())))
 
     def _settled(self) -> tuple[Request, ...]:
         """Return the running machines that stay as they are, as if they were placed anew."""
         return tuple(
-            _request(draft) for draft in self.drafts if draft.stays and draft.vm and draft.need
+            draft.request() for draft in self.drafts if draft.stays and draft.vm and draft.need
         )
 
     def _made(self) -> tuple[Machine, ...]:
@@ -196,7 +254,7 @@ class _Planner:
             if draft.stays:
                 yield self._where_it_is(draft)
 
-    def _action(self, draft: _Draft) -> Action:
+    def _action(self, draft: Draft) -> Action:
         return Action(
             kind=draft.kind,
             machine=draft.machine.name,
@@ -208,22 +266,28 @@ class _Planner:
             restart=draft.restart,
         )
 
-    def _placed(self, draft: _Draft, placed: Placed) -> Action:
+    def _placed(self, draft: Draft, placed: Placed) -> Action:
+        physical = _physical(placed)
         action = replace(
             self._action(draft),
             host=placed.host.name,
             host_id=placed.host.id,
             cards=_with_nodes(placed),
-            settings=derived_settings(_physical(placed)),
+            settings=derived_settings(physical),
         )
-        if draft.vm is None or placed.host.id == draft.vm.host_id:
+        if draft.vm is None or draft.kind is not ActionKind.UPDATE:
             return action
-        if draft.kind is ActionKind.UPDATE:
-            reason = f"{draft.reason}; its host has no room, so it is made again on another"
-            return replace(action, kind=ActionKind.REPLACE, reason=reason)
-        return action
+        missing = [] if draft.machine.gpu is None else settings_changes(draft.vm, physical)
+        reason = draft.reason
+        if placed.host.id != draft.vm.host_id:
+            was = next((h.name for h in self.snapshot.hosts if h.id == draft.vm.host_id), "none")
+            missing.append(Change("host", was, placed.host.name))
+            why = "its group asks for another" if draft.moves else "its host has no room"
+            reason = "; ".join(filter(None, (reason, f"{why}, so it moves")))
+        known = {change.path: change for change in (*missing, *draft.changes)}
+        return replace(action, reason=reason, changes=tuple(known[path] for path in sorted(known)))
 
-    def _where_it_is(self, draft: _Draft) -> Action:
+    def _where_it_is(self, draft: Draft) -> Action:
         host = next((h for h in self.snapshot.hosts if draft.vm and h.id == draft.vm.host_id), None)
         return replace(
             self._action(draft),
@@ -231,45 +295,6 @@ class _Planner:
             host_id=host.id if host else None,
             cards=tuple(choice for choice, _ in self.held.get(draft.vm.id, ())) if draft.vm else (),
         )
-
-    def _shrink(self, *, allow_shrink: bool) -> Iterator[Finding]:
-        surplus = self.owned.surplus
-        if surplus and not allow_shrink:
-            names = listed(vm.machine or vm.name for vm in surplus)
-            message = f"{counted(len(surplus), 'VM')} would be deleted with their disks: {names}"
-            fix = "if that is meant, confirm it with --allow-shrink; else correct the lab file"
-            yield Finding(Severity.ERROR, "shrink", self.lab.lab, message, fix)
-
-    def _restarts(self, severity: Severity) -> Iterator[Finding]:
-        """Yield what ends the work of machines, or deletes it; a VM that never ran has none."""
-        fix = "when what runs in them has ended, confirm it with `vdl provision --allow-restart`"
-        stopped = [
-            draft.machine.name
-            for draft in self.drafts
-            if draft.kind is ActionKind.UPDATE and draft.restart
-            if draft.vm and draft.vm.power is Power.ON
-        ]
-        if stopped:
-            what = counted(len(stopped), "running machine")
-            message = f"{what} will be shut down, changed and started again: {listed(stopped)}"
-            yield Finding(severity, "drift-restart", self.lab.lab, message, fix)
-        again = [d for d in self.drafts if d.kind is ActionKind.REPLACE and d.has_run]
-        if again:
-            running = sum(d.vm is not None and d.vm.power is Power.ON for d in again)
-            names = listed(draft.machine.name for draft in again)
-            message = (
-                f"{counted(len(again), 'machine')} ({running} running) will be deleted with "
-                f"their disks and made again: {names}"
-            )
-            undo = f"{fix}, or undo the change in the lab file"
-            yield Finding(severity, "drift-replace", self.lab.lab, message, undo)
-
-    def _questions(self) -> Iterator[Finding]:
-        for draft in self.drafts:
-            if draft.vm and draft.vm.question:
-                message = f"{draft.vm.path} waits for an answer: {draft.vm.question}"
-                fix = "answer it in vCenter"
-                yield Finding(Severity.WARNING, "vm-question", draft.machine.name, message, fix)
 
     def _hosts_in_use(self) -> frozenset[str]:
         return frozenset(vm.host_id for vm in self.owned.vms.values() if vm.host_id)
@@ -297,44 +322,6 @@ def _resolve_all(
         else:
             needs[machine.name] = found
     return needs, list(findings.values())
-
-
-def _what(machine: Machine) -> str:
-    parts = [f"{machine.cpus} CPUs", str(machine.memory), f"{machine.disk} disk"]
-    if machine.gpu is not None:
-        parts.append(request_text(machine.gpu))
-    return f"from {machine.template}: {', '.join(parts)}"
-
-
-def _reason(found: Drift) -> str:
-    parts = []
-    if found.unfinished:
-        parts.append(f"unfinished: {', '.join(found.unfinished)}")
-    if found.remade:
-        parts.append(
-            f"{listed(found.remade)}: used by the first boot, so only a new VM can have it"
-        )
-    elif found.changes and not found.gpus_missing:
-        how = "changed while it runs" if found.while_it_runs else "needs a power cycle"
-        parts.append(f"{listed(c.path for c in found.changes)}: {how}")
-    return "; ".join(parts)
-
-
-def _request(draft: _Draft, company: tuple[Place, ...] = ()) -> Request:
-    machine = draft.machine
-    return Request(
-        machine=machine.name,
-        group=machine.group,
-        cpus=machine.cpus,
-        memory=machine.memory,
-        need=draft.need,
-        home=draft.vm.host_id if draft.vm else None,
-        movable=draft.vm is None or draft.movable,
-        together=machine.together,
-        spread=machine.spread,
-        host=machine.host,
-        company=company if machine.together or machine.spread else (),
-    )
 
 
 def _physical(placed: Placed) -> list[Card]:

@@ -91,6 +91,9 @@ class Port(Protocol):
     def reconfigure(self, vm_id: str, action: Action, deadline: Deadline) -> None:
         """Bring CPUs, memory, GPUs and settings of an existing VM to its spec."""
 
+    def relocate(self, vm_id: str, action: Action, deadline: Deadline) -> None:
+        """Move a VM that is off to the action's host; its disks stay where they are."""
+
     def power_on(self, vm_id: str, deadline: Deadline) -> None:
         """Power the VM on."""
 

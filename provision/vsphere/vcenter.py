@@ -179,6 +179,24 @@ class VCenter:
         """Bring CPUs, memory, GPUs and settings of an existing VM to its spec."""
         self._bring_to(vm_id, action, configspec.reconfigure_spec, "the change", deadline)
 
+    def relocate(self, vm_id: str, action: Action, deadline: Deadline) -> None:
+        """Move a VM that is off to the action's host; its disks stay where they are."""
+        world = self._world(configspec.spec_of(action).lab)[1]
+        vm = self._ref(vim.VirtualMachine, vm_id)
+        spec = vim.vm.RelocateSpec(
+            host=self._ref(vim.HostSystem, action.host_id),
+            pool=self._ref(vim.ResourcePool, world.resource_pool_id),
+        )
+        call = Call(
+            what="moving the VM failed",
+            subject=lambda: action.machine,
+            target=vm,
+            send=lambda: vm.RelocateVM_Task(spec=spec),
+            outcome=lambda: self._facts.host(vm) == action.host_id or None,
+            context=lambda: f"to {action.host}",
+        )
+        self._calls.carry_out(call, deadline)
+
     def power_on(self, vm_id: str, deadline: Deadline) -> None:
         """Power the VM on."""
         vm = self._ref(vim.VirtualMachine, vm_id)

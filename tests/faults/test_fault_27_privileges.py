@@ -211,7 +211,14 @@ def live(vcenter: VCenter, lab: Lab) -> None:
     vcenter.power_on(vm, soon())
     vcenter.shut_down(vm, soon())
     vcenter.reconfigure(vm, larger(action), soon())
+    vcenter.relocate(vm, elsewhere(vcenter, lab, action), soon())
     vcenter.destroy(vm, soon())
+
+
+def elsewhere(vcenter: VCenter, lab: Lab, action: Action) -> Action:
+    hosts = vcenter.snapshot(lab).hosts
+    other = next(host for host in hosts if host.id != action.host_id)
+    return replace(action, kind=ActionKind.UPDATE, host=other.name, host_id=other.id)
 
 
 def larger(action: Action) -> Action:

@@ -144,6 +144,15 @@ def for_clone(source: VirtualMachine, folder: Folder, spec: Any) -> Iterator[Nee
         yield "VirtualMachine.Interact.PowerOn", folder
 
 
+def for_relocation(vm: VirtualMachine, spec: Any) -> Iterator[Need]:
+    """Yield what moving a VM needs."""
+    yield "Resource.HotMigrate" if vm.on else "Resource.ColdMigrate", vm
+    if spec.pool is not None:
+        yield "Resource.AssignVMToPool", vm.inventory.pool(spec.pool)
+    if spec.datastore is not None:
+        yield "Datastore.AllocateSpace", vm.inventory.datastore(spec.datastore)
+
+
 def for_config(old: VmConfig, spec: Any, entity: Entity) -> Iterator[Need]:
     """Yield what bringing a configuration to a ConfigSpec needs.
 

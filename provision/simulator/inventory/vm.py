@@ -233,6 +233,7 @@ class VirtualMachine(VmView):
     def relocate(self, call: Call, spec: Any, priority: Any = None) -> Any:
         """Move to another host, pool, datastore or folder."""
         del priority
+        permission.require(call, permission.for_relocation(self, spec))
         return self.exclusive(call, "RelocateVM_Task", lambda: relocate.relocate(self, spec))
 
     @method("MarkAsTemplate")

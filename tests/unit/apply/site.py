@@ -100,6 +100,11 @@ class FakeVCenter:
             stamps = {**self.vms[vm_id].stamps, STAMP_SPEC: action.spec.digest}
             self._replace(self._off(vm_id), gpus=devices(action), stamps=stamps)
 
+    def relocate(self, vm_id: str, action: Action, deadline: Deadline) -> None:
+        del deadline
+        with self._call("relocate", action.machine):
+            self._replace(self._off(vm_id), host_id=action.host_id)
+
     def power_on(self, vm_id: str, deadline: Deadline) -> None:
         del deadline
         with self._call("power_on", self.vms[vm_id].machine or ""):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def test_the_steps_that_a_vm_lacks(site: Site, case: dict[str, Any]) -> None:
         )
     changes = tuple(Change(path, "old", "new") for path in case.get("changes", ()))
     action = site.action(ActionKind(case["kind"]), "gpu-1", gpu=gpu, vm=vm, changes=changes)
+    if "host" in case.get("changes", ()):
+        action = replace(action, host_id="host-elsewhere")
     assert [step.value for step in steps_of(action)] == case["steps"]
 
 
