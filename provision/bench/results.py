@@ -4,6 +4,7 @@
 results/<lab>/<run>/run.json                      who took part, on what
 results/<lab>/<run>/<machine>/gate.json           what the machine proved before it measured
 results/<lab>/<run>/<machine>/<payload run>.json  what the payload measured
+results/<lab>/<run>/<machine>/after/<payload run>.json  what the machine proved after it
 ```
 
 Documents appear whole or not at all: writers write beside and rename. Readers refuse what is
@@ -21,11 +22,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from provision.bench.gates import Gate, gate_of, why_invalid
 from provision.errors import UsageError, VdlError
 
 RUN_VERSION = 1
 RUN_FILE = "run.json"
 GATE_FILE = "gate.json"
+AFTER_FOLDER = "after"
 # vdl never writes such a document, so a copy went wrong or something else wrote it.
 BROKEN = "copy the run again from where it was made, or move this file away and measure again"
 
@@ -72,7 +75,7 @@ class Result:
     """One payload run of one machine.
 
     `speed` is in images per second, and None where nothing was measured. `document` is the
-    payload's own, whole.
+    payload's own, whole. `gate` and `gate_after` are what the machine proved before and after.
     """
 
     machine: MachineFacts
@@ -87,6 +90,8 @@ class Result:
     valid: bool
     reasons: tuple[str, ...]
     document: Mapping[str, Any] = field(repr=False)
+    gate: Gate | None = None
+    gate_after: Gate | None = None
 
 
 def write_document(path: Path, document: object) -> None:
@@ -143,7 +148,7 @@ def read_results(folder: Path) -> tuple[Result, ...]:
     results: list[Result] = []
     for name, facts in run["machines"].items():
         machine = MachineFacts(**facts)
-        gate = _gate_reasons(folder / name / GATE_FILE)
+        gate = _gate(folder / name / GATE_FILE)
         documents = sorted(p for p in (folder / name).glob("*.json") if p.name != GATE_FILE)
         results += [_result(machine, run["run_id"], path, gate) for path in documents]
     return tuple(results)
@@ -169,8 +174,10 @@ def _documents(run: Path) -> Iterator[Path]:
     return (path for path in run.glob("*/*.json") if path.name != GATE_FILE)
 
 
-def _result(machine: MachineFacts, run_id: str, path: Path, gate: tuple[str, ...]) -> Result:
+def _result(machine: MachineFacts, run_id: str, path: Path, gate: Gate | None) -> Result:
     document = _read(path, "vdl-result")
+    after = _gate(path.parent / AFTER_FOLDER / path.name)
+    doubts = why_invalid(gate, after)
     try:
         return Result(
             machine=machine,
@@ -182,9 +189,11 @@ def _result(machine: MachineFacts, run_id: str, path: Path, gate: tuple[str, ...
             engine=document["engine"],
             image_shape=tuple(document["image_shape"]),
             speed=_speed(document.get("throughput")),
-            valid=bool(document["valid"]) and not gate,
-            reasons=(*document["reasons"], *gate),
+            valid=bool(document["valid"]) and not doubts,
+            reasons=(*document["reasons"], *doubts),
             document=document,
+            gate=gate,
+            gate_after=after,
         )
     except (KeyError, TypeError) as error:
         raise UsageError(
@@ -199,12 +208,29 @@ def _speed(throughput: Mapping[str, Any] | None) -> Interval | None:
     return Interval(throughput["low"], throughput["median"], throughput["high"])
 
 
-def _gate_reasons(path: Path) -> tuple[str, ...]:
-    """Return why a machine's numbers don't count: its gate is missing or was not passed."""
+def read_gates(folder: Path) -> dict[str, Gate]:
+    """Read what the machines of a run proved before it, by their names.
+
+    Raises:
+        UsageError: The folder is no run, or a document in it is not whole.
+    """
+    run = _read(folder / RUN_FILE, "vdl-run")
+    found = {name: _gate(folder / name / GATE_FILE) for name in run["machines"]}
+    return {name: gate for name, gate in found.items() if gate is not None}
+
+
+def _gate(path: Path) -> Gate | None:
+    """Return the verdict in a file; None where there is none."""
     if not path.exists():
-        return ("the machine passed no gate",)
-    gate = _read(path, "vdl-gate")
-    return () if gate.get("passed") is True else tuple(gate.get("reasons") or ["gate not passed"])
+        return None
+    document = _read(path, "vdl-gate")
+    try:
+        return gate_of(document)
+    except (KeyError, TypeError) as error:
+        raise UsageError(
+            "this is no complete verdict of a gate", subject=str(path), why=f"{error} is missing",
+            fix=BROKEN,
+        ) from error  # fmt: skip
 
 
 def _read(path: Path, kind: str) -> dict[str, Any]:

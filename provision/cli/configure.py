@@ -10,11 +10,12 @@ import click
 from provision.cli.connect import vcenter_of
 from provision.cli.guestoptions import GuestOptions, guest_options
 from provision.cli.guestresults import result_json, result_table
-from provision.cli.guests import choose, configure_stage, judge, open_stage
+from provision.cli.guests import choose, configure_stage, gates_of, judge, open_stage
 from provision.cli.options import VCenterOptions, lab_argument, output_option, vcenter_options
 from provision.cli.output import say, show, show_json
 from provision.guests.events import PlaybookResult
 from provision.guests.runs import RunKind
+from provision.report.gates import render_gates
 from provision.spec.reader import load_lab
 
 
@@ -62,6 +63,8 @@ def command(
         show_json(result_json(lab.lab, result))
     else:
         show(result_table(result))
+        if gates := gates_of(result):
+            show(render_gates(gates))
         would = "would be made" if check else "made"
         say(f"{len(result.hosts)} machines, {result.changed} changes {would}")
     judge(result, RunKind.CONFIGURE)

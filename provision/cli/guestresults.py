@@ -11,6 +11,7 @@ from provision.guests.events import HostResult, PlaybookResult
 
 VERSION = 1
 MOST_NAMES = 10
+GATE_KEYS = ("passed", "reasons", "warnings", "checks")
 
 
 def result_json(lab: str, result: PlaybookResult) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def _machine(host: HostResult) -> dict[str, Any]:
         "unreachable": host.unreachable,
         "failed_task": host.failed_task,
         "message": host.message,
-        "gate": {"passed": gate["passed"], "reasons": gate["reasons"]} if gate else None,
+        "gate": {key: gate.get(key, []) for key in GATE_KEYS} if gate else None,
     }
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.bench.results import read_results
+from provision.bench.gates import FAILED, Gate, gate_of
+from provision.bench.results import read_gates, read_results
 from provision.bench.schedule import Benched, bench
 from provision.cli.guestoptions import NOTHING_SAID, GuestOptions
 from provision.cli.guestprogress import watching
@@ -19,6 +20,7 @@ from provision.guests.configure import Guests, Settings, configure, reach_guests
 from provision.guests.events import PlaybookResult
 from provision.guests.firstuse import FirstUse, fingerprints
 from provision.guests.runs import Failures, RunKind
+from provision.report.gates import trouble
 from provision.spec.model import Lab
 
 if TYPE_CHECKING:
@@ -136,6 +138,8 @@ def bench_stage(stage: Stage, results: Path, *, distributed: bool = False) -> Be
             on_event=on_event, deadline=stage.deadline, stop=stop,
         )  # fmt: skip
     _tell(benched.playbook)
+    for text in trouble(read_gates(benched.folder), FAILED):
+        say(text.plain)
     say(f"results: {benched.folder}")
     return benched
 
@@ -145,6 +149,12 @@ def _tell(result: PlaybookResult) -> None:
         say(text)
     if result.log:
         say(f"log: {result.log}")
+
+
+def gates_of(result: PlaybookResult) -> dict[str, Gate]:
+    """Return the verdict of each machine that the playbook came to the gate of."""
+    told = {name: result.hosts[name].data.get("vdl_gate") for name in sorted(result.hosts)}
+    return {name: gate_of(document) for name, document in told.items() if document}
 
 
 def report_stage(run: Path) -> Path:

@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from provision import __version__
 from provision.bench.compare import Comparison, compare
+from provision.bench.gates import FAILED, UNKNOWN, WARNED
 from provision.bench.results import Result
 from provision.errors import VdlError
 from provision.report import chart
-from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, mode_of, speed
+from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, evidence, mode_of, speed
 
 PAGE_FILE = "report.html"
 CHART_FILE = "report.png"
@@ -69,7 +70,12 @@ def _html(results: Sequence[Result], comparisons: Sequence[Comparison], svg: str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"speed": speed, "mode": mode_of, "milliseconds": _milliseconds}
+    environment.filters |= {
+        "speed": speed,
+        "mode": mode_of,
+        "milliseconds": _milliseconds,
+        "evidence": evidence,
+    }
     return environment.get_template("page.html.j2").render(
         title=", ".join(sorted({r.run_id for r in results})),
         comparisons=comparisons,
@@ -99,6 +105,8 @@ def _machine(result: Result) -> dict[str, Any]:
         "facts": result.machine,
         "cpu": f"{cpu.get('vcpus', '?')} x {cpu.get('model', 'unknown')}",
         "gpus": [f"{gpu.get('name')} (driver {gpu.get('driver')})" for gpu in gpus],
+        "gate": "" if result.gate is None else "passed" if result.gate.passed else "not passed",
+        "doubts": result.gate.in_state(FAILED, WARNED, UNKNOWN) if result.gate else (),
         "software": {name: framework.get(name) for name in SOFTWARE},
     }
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from provision.bench.compare import Comparison, Row
-from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, mode_of, speed
+from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, evidence, mode_of, speed
 
 
 def render(comparisons: Iterable[Comparison]) -> RenderableType:
@@ -55,5 +55,7 @@ def _below(comparison: Comparison) -> Iterable[Text]:
     for result in comparison.invalid:
         reasons = "; ".join(result.reasons) or "nothing was measured"
         yield Text(f"left out: {result.machine.name}: {reasons}", style="red")
+        for line in evidence(result):
+            yield Text(f"  {line}", style="red")
     for note in comparison.notes:
         yield Text(f"note: {note}", style="yellow")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from provision.bench.results import MachineFacts
+from collections.abc import Iterator
+
+from provision.bench.gates import FAILED
+from provision.bench.results import MachineFacts, Result
 
 MODES = {
     "bare-metal": "bare metal",
@@ -24,6 +27,17 @@ def mode_of(machine: MachineFacts) -> str:
     words = MODES.get(machine.gpu_mode, machine.gpu_mode)
     count = f"{machine.gpu_count} x " if machine.gpu_count > 1 else ""
     return f"{words} {count}{machine.gpu}" if machine.gpu else words
+
+
+def evidence(result: Result) -> Iterator[str]:
+    """Yield what shows that a gate was not passed, as the machine said it."""
+    gates = (("", result.gate), ("after the run: ", result.gate_after))
+    shown: set[str] = set()
+    for when, gate in gates:
+        for check in gate.in_state(FAILED) if gate else ():
+            if check.id not in shown:
+                yield from (f"{when}{check.id}: {line}" for line in check.evidence)
+            shown.add(check.id)
 
 
 def speed(value: float) -> str:

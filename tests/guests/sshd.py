@@ -14,7 +14,7 @@ from typing import Any
 
 from provision.guests.configure import Guests, Settings, reach_guests
 from provision.guests.firstuse import FirstUse
-from provision.plan.snapshot import Power, Vm
+from provision.plan.snapshot import GpuDevice, Power, Vm
 from provision.spec.model import Lab
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin") or "sshd"
@@ -47,6 +47,7 @@ class SshGuest:
     published: str
     powered: bool = True
     incarnation: int = 1
+    gpus: tuple[GpuDevice, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -101,6 +102,7 @@ class SshGuest:
             memory_reserved=0,
             stamps={"vdl.lab": "lab", "vdl.machine": self.name},
             addresses=("127.0.0.1",),
+            gpus=self.gpus,
             guestinfo={
                 "guestinfo.vdl.ssh_port": str(self.port),
                 "guestinfo.vdl.hostkeys": self.published,

@@ -177,12 +177,16 @@ def framework(question: Question, machine: Machine) -> Check:
     if question.simulated:
         return Check(name, PASSED, "TensorFlow", "it is installed", evidence)
     wanted = _wanted_gpus(question, machine)
-    expected = f"{wanted} GPUs"
+    expected = _gpus(wanted)
     difference = _difference(seen, wanted, machine)
     if difference is None:
-        return Check(name, PASSED, expected, f"{len(seen.names)} GPUs", evidence)
+        return Check(name, PASSED, expected, expected, evidence)
     fix = "look for CUDA's words in the payload's log, and at CUDA_VISIBLE_DEVICES"
     return Check(name, FAILED, expected, difference, evidence, fix)
+
+
+def _gpus(count: int) -> str:
+    return "1 GPU" if count == 1 else f"{count} GPUs"
 
 
 def _wanted_gpus(question: Question, machine: Machine) -> int:
@@ -195,7 +199,7 @@ def _wanted_gpus(question: Question, machine: Machine) -> int:
 def _difference(seen: Framework, wanted: int, machine: Machine) -> str | None:
     """Return how TensorFlow's GPUs differ from the machine's; None where they are the same."""
     if len(seen.names) != wanted:
-        return f"{len(seen.names)} GPUs"
+        return _gpus(len(seen.names))
     unstarted = [gpu for gpu, address in zip(seen.names, seen.addresses) if address is None]
     if unstarted:
         return f"{', '.join(unstarted)} can't be started"

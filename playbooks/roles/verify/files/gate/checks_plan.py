@@ -168,7 +168,7 @@ def memory(question: Question, machine: Machine) -> Check:
         findings.append(
             Finding(state, text, f"{card.where}: {text}", "" if state == PASSED else fix)
         )
-    return combine(name, f"{wanted} MiB", findings)
+    return combine(name, f"{wanted} MiB, {LEAST:.0%} at least", findings)
 
 
 _MODES = {

@@ -58,12 +58,16 @@ class Question:
     @property
     def plays(self) -> bool:
         """Whether a simulated machine plays GPUs, with programs that answer as real ones do."""
-        return self.simulated and bool(self.played) and Path(self.played).is_dir()
+        return self.simulated and bool(self.played) and self._stage.is_dir()
+
+    @property
+    def _stage(self) -> Path:
+        return Path(self.played).expanduser()
 
     @property
     def kernel_root(self) -> Path:
         """Where /proc and /sys are."""
-        return Path(self.played, "root") if self.plays else Path(self.root)
+        return self._stage / "root" if self.plays else Path(self.root)
 
     @property
     def wants_gpus(self) -> bool:
