@@ -7,18 +7,21 @@ from pathlib import Path
 
 from provision.errors import UsageError
 
+COLLECTION = Path("ansible_collections", "vdl", "lab")
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def data_folder(name: str, package: Path = PACKAGE) -> Path:
-    """Return the folder `playbooks` or `inventory`.
+    """Return the folder `playbooks`, `inventory` or `examples`.
 
-    The wheel carries both in `provision/_data/`; in a checkout they lie beside `provision/`.
+    The wheel carries them in `provision/_data/` and, for Ansible to find the playbooks by itself,
+    in a collection; in a checkout they lie beside `provision/`.
 
     Raises:
-        UsageError: The folder is in neither place.
+        UsageError: The folder is in none of these places.
     """
-    for folder in (package / "_data" / name, package.parent / name):
+    beside = package.parent
+    for folder in (package / "_data" / name, beside / COLLECTION / name, beside / name):
         if folder.is_dir():
             return folder
     raise UsageError(

@@ -11,11 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGuZIgyUnNM5UPnVlDyATH/NJkkByAbnwohvnbuEkk2n\n"
 MANIFEST = [
+    "ansible_collections/vdl/lab/playbooks/site.yml",
+    "ansible_collections/vdl/lab/plugins/inventory/machines.py",
     "payload/__main__.py",
     "provision/_data/examples/lab.yaml",
     "provision/_data/inventory/lab.vdl.yml",
-    "provision/_data/inventory/plugins/vdl.py",
-    "provision/_data/playbooks/site.yml",
     "provision/gpu/catalogue.yaml",
     "provision/report/page.html.j2",
     "provision/simulator/worlds/demo.world.yaml",
@@ -76,3 +76,20 @@ def test_an_installed_vdl_plans_against_its_own_simulator(installed: Path, tmp_p
     assert planned.returncode == 0, planned.stderr
     assert json.loads(planned.stdout)["summary"]["create"] == 4
     assert simulator.returncode == 0
+
+
+def test_ansible_finds_plugin_and_playbooks_without_configuration(
+    installed: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "lab.vdl.yml"
+    source.write_text("{plugin: vdl.lab.machines, lab: missing.yaml}")
+    listed = run(installed / "ansible-inventory", "-i", source, "--list", cwd=tmp_path)
+    assert "missing.yaml: can't read the lab file" in listed.stderr
+    here = {"ansible_connection": "local", "ansible_python_interpreter": str(installed / "python")}
+    there = {"payload_dir": str(tmp_path / "there"), "payload_python": "unused"}
+    hosts = {"all": {"hosts": {"metal-1": {**here, **there}}}}
+    (tmp_path / "metal.yml").write_text(json.dumps(hosts))
+    words = ("-i", "metal.yml", "vdl.lab.site", "--tags", "payload")
+    played = run(installed / "ansible-playbook", *words, cwd=tmp_path)
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert list(tmp_path.glob("there/releases/*/payload/__main__.py"))

@@ -70,8 +70,11 @@ def test_folders_are_found_in_a_checkout_and_in_a_wheel(tmp_path: Path) -> None:
     package = tmp_path / "provision"
     (tmp_path / "playbooks").mkdir()
     assert data_folder("playbooks", package) == tmp_path / "playbooks"
-    (package / "_data" / "playbooks").mkdir(parents=True)
-    assert data_folder("playbooks", package) == package / "_data" / "playbooks"
+    collection = tmp_path / "ansible_collections" / "vdl" / "lab" / "playbooks"
+    collection.mkdir(parents=True)
+    assert data_folder("playbooks", package) == collection
+    (package / "_data" / "examples").mkdir(parents=True)
+    assert data_folder("examples", package) == package / "_data" / "examples"
     with pytest.raises(UsageError, match="inventory is missing"):
         data_folder("inventory", package)
 

@@ -9,19 +9,19 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
 DOCUMENTATION = """
-name: vdl
+name: machines
 short_description: Guests of a vdl lab
 description:
   - Reads the lab's VMs from vCenter, in a few round trips, and the SSH host keys that they publish.
   - Names of sources end with C(.vdl.yml) or C(.vdl.yaml).
   - Groups are C(vdl), C(lab_NAME), C(group_MACHINE_GROUP), C(gpu_MODE) and C(model_CARD).
-  - Needs vdl in the Python that runs Ansible.
+  - Needs vdl in the Python that runs Ansible; with C(pip install vdl), Ansible finds it there.
 extends_documentation_fragment: [constructed, inventory_cache]
 options:
   plugin:
-    description: The word vdl.
+    description: The name of this plugin.
     required: true
-    choices: [vdl]
+    choices: [vdl.lab.machines]
   lab:
     description: The lab file, relative to this source.
     type: str
@@ -52,7 +52,7 @@ options:
 """
 
 EXAMPLES = """
-plugin: vdl
+plugin: vdl.lab.machines
 lab: lab.yaml
 username: reader@vsphere.local
 password_file: /run/secrets/vcenter
@@ -66,7 +66,7 @@ SUFFIXES = (".vdl.yml", ".vdl.yaml")
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """Connects, and hands over what `provision.guests` makes of the VMs."""
 
-    NAME = "vdl"
+    NAME = "vdl.lab.machines"
 
     def verify_file(self, path: str) -> bool:
         """Whether a source is meant for this plugin."""
