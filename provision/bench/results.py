@@ -176,7 +176,7 @@ def _documents(run: Path) -> Iterator[Path]:
 
 def _result(machine: MachineFacts, run_id: str, path: Path, gate: Gate | None) -> Result:
     document = _read(path, "vdl-result")
-    after = _gate(path.parent / AFTER_FOLDER / path.name)
+    after = gate_after(path.parent, path.stem)
     doubts = why_invalid(gate, after)
     try:
         return Result(
@@ -217,6 +217,15 @@ def read_gates(folder: Path) -> dict[str, Gate]:
     run = _read(folder / RUN_FILE, "vdl-run")
     found = {name: _gate(folder / name / GATE_FILE) for name in run["machines"]}
     return {name: gate for name, gate in found.items() if gate is not None}
+
+
+def gate_after(machine: Path, name: str) -> Gate | None:
+    """Return what a machine proved after a run, or after its part of a job; None for nothing.
+
+    `machine` is its folder in the run's, `name` that of the run. A number of several machines
+    counts only if `gates.why_invalid` has nothing against any of them.
+    """
+    return _gate(machine / AFTER_FOLDER / f"{name}.json")
 
 
 def _gate(path: Path) -> Gate | None:
