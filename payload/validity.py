@@ -32,7 +32,8 @@ def gpu_reasons(
     reasons = [
         f"unlicensed: {gpu['name']} ({gpu['uuid']}) is a vGPU without a licence and is throttled"
         for gpu in gpus
-        if (gpu.get("licence") or "").lower().startswith("unlicensed")
+        if gpu.get("virtualization") == "VGPU"
+        and not (gpu.get("licence") or "").lower().startswith("licensed")
     ]
     if gpus and not framework["gpus"] and visible is None:
         reasons.append(

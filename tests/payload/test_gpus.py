@@ -1,50 +1,35 @@
-"""`nvidia-smi`, played by a script in PATH."""
+"""`nvidia-smi`, played by a script in PATH that answers with recorded documents."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from payload import gpus, validity
+from payload import gpus, smilog, validity
 from payload.measurement import Measurement
+from tests.gate.packed import FILES
+from tests.gate.states import install, load
 
-PASSTHROUGH = (
-    "GPU-aaaa, NVIDIA A100-SXM4-80GB, 570.86.15, 81920, 1410, 1593, 1410, Enabled, Disabled, "
-    "400.00, Enabled\n"
-)
-VGPU = (
-    "GPU-bbbb, GRID A100D-10C, 570.86.15, 10240, [N/A], [N/A], [Not Supported], "
-    "[Unknown Error], N/A, [N/A], Enabled\n"
-)
-DETAILS = """
-==============NVSMI LOG==============
-
-Attached GPUs                             : 1
-GPU 00000000:02:00.0
-    Product Name                          : GRID A100D-10C
-    GPU UUID                              : GPU-bbbb
-    GPU Virtualization Mode
-        Virtualization Mode               : VGPU
-    vGPU Software Licensed Product
-        Product Name                      : NVIDIA Virtual Compute Server
-        License Status                    : {}
-"""
-
-Install = Callable[[str], None]
+Play = Callable[[str], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a shell script called nvidia-smi first in PATH."""
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
+    """Describe the GPUs of a case of tests/data/gate."""
 
-    def write(script: str) -> None:
-        program = tmp_path / "nvidia-smi"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    def described(name: str) -> list[dict[str, Any]]:
+        install(tmp_path, load(name))
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+        return gpus.describe(deadline=1 if name == "smi-hangs" else smilog.DEADLINE)
 
-    return write
+    return described
+
+
+def test_the_gate_reads_nvidia_smi_in_the_same_way() -> None:
+    gate = FILES / "gate" / "smilog.py"
+    assert Path(smilog.__file__).read_bytes() == gate.read_bytes()
 
 
 def test_without_nvidia_smi_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,52 +37,52 @@ def test_without_nvidia_smi_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -
     assert gpus.describe() == []
 
 
-def test_a_card_is_described(install: Install) -> None:
-    install(f"case $1 in --query*) printf '{PASSTHROUGH}';; esac")
-    assert gpus.describe() == [
+def test_a_card_is_described(play: Play) -> None:
+    assert play("a100-passthrough") == [
         {
-            "uuid": "GPU-aaaa",
-            "name": "NVIDIA A100-SXM4-80GB",
-            "driver": "570.86.15",
+            "uuid": "GPU-20b50000-0000-4000-8000-000000000000",
+            "name": "NVIDIA A100 80GB PCIe",
+            "driver": "550.144.03",
             "memory_mib": 81920.0,
-            "clock_sm_mhz": 1410.0,
-            "clock_memory_mhz": 1593.0,
+            "clock_sm_mhz": 210.0,
+            "clock_memory_mhz": 1512.0,
             "clock_sm_max_mhz": 1410.0,
             "ecc": "Enabled",
             "mig": "Disabled",
-            "power_limit_w": 400.0,
+            "power_limit_w": 300.0,
             "persistence": "Enabled",
-            "virtualization": None,
+            "virtualization": "Pass-Through",
             "licence": None,
         }
     ]
 
 
-def test_what_a_vgpu_does_not_know_is_null(install: Install, tmp_path: Path) -> None:
-    (tmp_path / "details").write_text(DETAILS.format("Licensed (Expiry: 2027-1-1 0:0:0 GMT)"))
-    install(f"case $1 in --query*) printf '{VGPU}';; -q) cat {tmp_path}/details;; esac")
-    (gpu,) = gpus.describe()
+def test_what_a_vgpu_does_not_know_is_null(play: Play) -> None:
+    (gpu,) = play("a100-vgpu")
     assert gpu["virtualization"] == "VGPU"
-    assert gpu["licence"] == "Licensed (Expiry: 2027-1-1 0:0:0 GMT)"
-    unknown = {"clock_sm_mhz", "clock_memory_mhz", "clock_sm_max_mhz", "ecc", "mig"}
-    assert {key for key, value in gpu.items() if value is None} == unknown | {"power_limit_w"}
+    assert gpu["licence"] == "Licensed (Expiry: 2099-3-3 9:14:0 GMT)"
+    assert {key for key, value in gpu.items() if value is None} == {
+        "clock_sm_max_mhz",
+        "power_limit_w",
+    }
 
 
-def test_an_older_driver_is_asked_for_less(install: Install) -> None:
-    install(
-        'case "$1" in\n'
-        "*mig.mode*) echo 'Field \"mig.mode.current\" is not a valid field to query.'; exit 2;;\n"
-        "--query*) echo 'warning: infoROM'; echo 'GPU-cccc, Tesla T4, 418.87, 15109';;\n"
-        "*) exit 3;; esac"
-    )
-    (gpu,) = gpus.describe()
-    assert gpu["name"] == "Tesla T4"
-    assert gpu["memory_mib"] == 15109.0
+def test_an_older_driver_tells_less(play: Play) -> None:
+    (gpu,) = play("t4-old-driver")
+    assert (gpu["name"], gpu["driver"], gpu["power_limit_w"]) == ("Tesla T4", "470.256.02", 70.0)
+    assert gpu["mig"] is None
 
 
-def test_a_driver_that_does_not_answer_has_no_gpus(install: Install) -> None:
-    install("echo 'NVIDIA-SMI has failed'; exit 9")
-    assert gpus.describe() == []
+def test_of_several_gpus_each_is_described(play: Play) -> None:
+    assert len({gpu["uuid"] for gpu in play("h100-bare-metal")}) == 8
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["smi-driver-not-loaded", "smi-garbage", "smi-truncated", "smi-entity-bomb", "smi-hangs"],
+)
+def test_a_driver_that_gives_no_answer_has_no_gpus(play: Play, name: str) -> None:
+    assert play(name) == []
 
 
 UNSEEN = {"gpus": []}
@@ -105,15 +90,21 @@ SEEN = {"gpus": [{"device": "/physical_device:GPU:0"}]}
 
 
 def test_an_unlicensed_vgpu_makes_the_result_invalid() -> None:
-    gpu = {"name": "GRID", "uuid": "GPU-b"} | gpus.parse_details(DETAILS.format("Unlicensed"))[
-        "GPU-bbbb"
-    ]
-    (reason,) = validity.gpu_reasons([gpu], SEEN, None)
-    assert reason.startswith("unlicensed: GRID (GPU-b)")
+    gpu = {"name": "GRID", "uuid": "GPU-b", "virtualization": "VGPU"}
+    for status in ("Unlicensed (Restricted)", "Unlicensed", None):
+        (reason,) = validity.gpu_reasons([gpu | {"licence": status}], SEEN, None)
+        assert reason.startswith("unlicensed: GRID (GPU-b)")
+    licensed = gpu | {"licence": "Licensed (Expiry: 2027-1-1 0:0:0 GMT)"}
+    assert validity.gpu_reasons([licensed], SEEN, None) == []
+
+
+def test_a_whole_card_needs_no_licence() -> None:
+    gpu = {"name": "A100", "uuid": "GPU-a", "virtualization": "Pass-Through"}
+    assert validity.gpu_reasons([gpu | {"licence": "Unlicensed"}], SEEN, None) == []
 
 
 def test_a_gpu_that_the_framework_does_not_see_makes_the_result_invalid() -> None:
-    gpu = {"name": "A100", "uuid": "GPU-a", "licence": None}
+    gpu = {"name": "A100", "uuid": "GPU-a", "virtualization": "None", "licence": None}
     (reason,) = validity.gpu_reasons([gpu], UNSEEN, None)
     assert reason.startswith("gpu-unseen: ")
     assert validity.gpu_reasons([gpu], SEEN, None) == []
