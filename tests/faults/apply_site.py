@@ -24,6 +24,7 @@ from provision.plan.planner import plan as make_plan
 from provision.plan.snapshot import Snapshot
 from provision.simulator.engine.clock import Clock
 from provision.simulator.engine.tasks import SimTask
+from provision.simulator.inventory.guest import SHUTDOWN_SECONDS
 from provision.simulator.server import Simulator
 from provision.spec.model import Lab
 from provision.vsphere.settings import ConnectionSettings
@@ -121,6 +122,8 @@ class Site:
         while self._busy() and not end.passed:
             time.sleep(0.01)
         assert not self._busy()
+        if self.sent("ShutdownGuest"):
+            time.sleep(2 * SHUTDOWN_SECONDS)  # guests shut down by themselves, in no task
 
     def _busy(self) -> bool:
         world = self.simulator.world

@@ -22,7 +22,8 @@ from tests.faults.apply_site import Site, assert_converged, gpus, make_lab, open
 WORLD = """
 guests: none
 latency: {CloneVM_Task: 30 ms, UpgradeVM_Task: 30 ms, ReconfigVM_Task: 30 ms,
-          PowerOnVM_Task: 30 ms, PowerOffVM_Task: 30 ms, Destroy_Task: 30 ms}
+          PowerOnVM_Task: 30 ms, RelocateVM_Task: 30 ms, PowerOffVM_Task: 30 ms,
+          Destroy_Task: 30 ms}
 DC0:
   templates: {ubuntu-24.04: {firmware: efi, hardware: 16, memory: 4 GiB, disk: 20 GiB}}
   clusters:
@@ -36,7 +37,9 @@ DC0:
   datastores: {vsan: 20 TiB}
 """
 PLAIN = make_lab(
-    whole={"count": 1, "host": "esx-02"}, shared={"count": 2, "host": "esx-01"}, cpu={"count": 2}
+    whole={"count": 1, "host": "esx-02"},
+    shared={"count": 2, "host": "esx-01"},
+    cpu={"count": 2, "host": "esx-01"},
 )
 LAB = make_lab(
     whole={"count": 1, "gpu": {"passthrough": "esx-02/0000:3b:00.0"}},
@@ -46,10 +49,16 @@ LAB = make_lab(
 CHANGED = make_lab(
     whole={"count": 1, "host": "esx-02", "gpu": {"passthrough": "A100-80"}},
     shared={"host": "esx-01", **gpus(2)},
-    cpu={"count": 2, "cpus": 4},
+    cpu={"count": 2, "cpus": 4, "host": "esx-02"},
 )
 BUILD = {"CreateFolder": 1, "CloneVM_Task": 5, "ReconfigVM_Task": 5, "PowerOnVM_Task": 5}
-CHANGE = {"ShutdownGuest": 5, "UpgradeVM_Task": 1, "ReconfigVM_Task": 5, "PowerOnVM_Task": 5}
+CHANGE = {
+    "ShutdownGuest": 5,
+    "RelocateVM_Task": 2,
+    "UpgradeVM_Task": 1,
+    "ReconfigVM_Task": 5,
+    "PowerOnVM_Task": 5,
+}
 REMOVAL = {"ShutdownGuest": 5, "Destroy_Task": 5}
 
 
