@@ -219,6 +219,17 @@ def read_gates(folder: Path) -> dict[str, Gate]:
     return {name: gate for name, gate in found.items() if gate is not None}
 
 
+def turned_away(folder: Path) -> dict[str, Gate]:
+    """Return the gates of the machines that did not pass them and measured nothing.
+
+    Raises:
+        UsageError: The folder is no run, or a document in it is not whole.
+    """
+    measured = {path.parent.name for path in _documents(folder)}
+    gates = read_gates(folder)
+    return {name: gate for name, gate in gates.items() if not (gate.passed or name in measured)}
+
+
 def gate_after(machine: Path, name: str) -> Gate | None:
     """Return what a machine proved after a run, or after its part of a job; None for nothing.
 

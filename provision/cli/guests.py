@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.bench.gates import FAILED, Gate, gate_of
-from provision.bench.results import read_gates, read_results
+from provision.bench.results import read_gates, read_results, turned_away
 from provision.bench.schedule import Benched, bench
 from provision.cli.guestoptions import NOTHING_SAID, GuestOptions
 from provision.cli.guestprogress import watching
@@ -165,8 +165,9 @@ def report_stage(run: Path) -> Path:
     from provision.report.table import render  # noqa: PLC0415
 
     results = read_results(run)
-    show(render(compare(results)))
-    return write_report(results, run)
+    away = turned_away(run)
+    show(render(compare(results), away))
+    return write_report(results, run, away)
 
 
 def judge(result: PlaybookResult, kind: RunKind) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from provision.bench.compare import compare
-from provision.bench.results import newest_run, read_results
+from provision.bench.results import newest_run, read_results, turned_away
 from provision.cli.guests import report_stage
 from provision.cli.options import output_option, results_option
 from provision.cli.output import say, show_json
@@ -32,7 +32,7 @@ def command(*, run: Path | None, results_dir: Path, output: str) -> None:
             fix="run `vdl bench` again, or name another run",
         )  # fmt: skip
     if output == "json":
-        show_json(comparison_json(compare(results)))
+        show_json(comparison_json(compare(results), turned_away(folder)))
         return
     page = report_stage(folder)
     say(f"report: {page}")

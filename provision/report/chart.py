@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from provision.bench.compare import Comparison, Row
+from provision.bench.results import Result
 from provision.report.words import SIMULATED, mode_of, speed
 
 # Colour-blind safe (Okabe and Ito), one per GPU mode; the label says the same in words.
@@ -26,6 +27,7 @@ COLOURS = {
 }
 FEW = 10  # images/s below which an axis needs decimals
 INCHES_WIDE = 9.0
+MOST_NAMES = 4
 STYLE: Any = {
     "font.size": 11,
     "svg.fonttype": "none",
@@ -52,7 +54,7 @@ def draw(comparisons: Iterable[Comparison]) -> Figure:
         parts = figure.subfigures(len(panels), squeeze=False, height_ratios=heights)[:, 0]
         for part, comparison, groups in zip(parts, panels, bars, strict=True):
             part.suptitle(comparison.likeness.title, x=0.01, ha="left", fontweight="bold")
-            _panel(part.subplots(), groups)
+            _panel(part.subplots(), groups, comparison.invalid)
     return figure
 
 
@@ -84,11 +86,18 @@ def _label(name: str, rows: list[Row]) -> str:
     return f"{name}\n{len(rows)} machines" if len(rows) > 1 else name
 
 
+def _left_out(invalid: Sequence[Result]) -> list[str]:
+    """Return a line on machines that have no bar: the chart may be shown without its page."""
+    names = list(dict.fromkeys(result.machine.name for result in invalid))
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return [f"invalid, left out: {', '.join(names[:MOST_NAMES])}{more}"] if names else []
+
+
 def _middle(rows: list[Row]) -> float:
     return median(row.speed.median for row in rows)
 
 
-def _panel(axis: Axes, groups: list[tuple[str, list[Row]]]) -> None:
+def _panel(axis: Axes, groups: list[tuple[str, list[Row]]], invalid: Sequence[Result]) -> None:
     highest = max(row.speed.high for _, rows in groups for row in rows)
     for place, (_, rows) in enumerate(groups):
         machine = rows[0].result.machine
@@ -106,5 +115,5 @@ def _panel(axis: Axes, groups: list[tuple[str, list[Row]]]) -> None:
     axis.set_yticks(range(len(groups)), [_label(name, rows) for name, rows in groups])
     axis.set_xlim(0, highest * 1.5)
     axis.xaxis.set_major_formatter("{x:,.0f}" if highest >= FEW else "{x:g}")
-    axis.set_xlabel("training speed, images/s")
+    axis.set_xlabel("\n".join(["training speed, images/s", *_left_out(invalid)]))
     axis.spines[["top", "right"]].set_visible(False)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from provision.bench.compare import Comparison, Row
+from provision.bench.gates import Gate
+from provision.report.words import evidence, proof
 
 VERSION = 1
 
 
-def comparison_json(comparisons: Iterable[Comparison]) -> dict[str, Any]:
-    """Return comparisons as plain data: speeds in images/s, ratios to the baseline's median."""
+def comparison_json(
+    comparisons: Iterable[Comparison], away: Mapping[str, Gate] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return comparisons as plain data: speeds in images/s, ratios to the baseline's median.
+
+    `away` are the machines that their gates kept from measuring (`results.turned_away`).
+    """
     return {
         "version": VERSION,
         "comparisons": [
@@ -21,12 +29,20 @@ def comparison_json(comparisons: Iterable[Comparison]) -> dict[str, Any]:
                 "baseline": comparison.baseline,
                 "results": [_row(row) for row in comparison.rows],
                 "invalid": [
-                    {"machine": result.machine.name, "reasons": list(result.reasons)}
+                    {
+                        "machine": result.machine.name,
+                        "reasons": list(result.reasons),
+                        "evidence": list(evidence(result)),
+                    }
                     for result in comparison.invalid
                 ],
                 "notes": list(comparison.notes),
             }
             for comparison in comparisons
+        ],
+        "not_measured": [
+            {"machine": name, "reasons": list(gate.reasons), "evidence": list(proof(gate))}
+            for name, gate in away.items()
         ],
     }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,11 +13,11 @@ from markupsafe import Markup
 
 from provision import __version__
 from provision.bench.compare import Comparison, compare
-from provision.bench.gates import FAILED, UNKNOWN, WARNED
+from provision.bench.gates import FAILED, UNKNOWN, WARNED, Gate
 from provision.bench.results import Result
 from provision.errors import VdlError
 from provision.report import chart
-from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, evidence, mode_of, speed
+from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, evidence, mode_of, proof, speed
 
 PAGE_FILE = "report.html"
 CHART_FILE = "report.png"
@@ -45,8 +46,12 @@ BANDS = (
 )  # fmt: skip
 
 
-def write_report(results: Sequence[Result], folder: Path) -> Path:
+def write_report(
+    results: Sequence[Result], folder: Path, away: Mapping[str, Gate] = MappingProxyType({})
+) -> Path:
     """Write `report.html` and `report.png` into `folder`; return the path of the page.
+
+    `away` are the machines that their gates kept from measuring (`results.turned_away`).
 
     Raises:
         VdlError: The files can't be written.
@@ -56,13 +61,15 @@ def write_report(results: Sequence[Result], folder: Path) -> Path:
     page = folder / PAGE_FILE
     try:
         chart.png(figure, folder / CHART_FILE)
-        page.write_text(_html(results, comparisons, chart.svg(figure)), encoding="utf-8")
+        page.write_text(_html(results, comparisons, chart.svg(figure), away), encoding="utf-8")
     except OSError as error:
         raise VdlError("the report can't be written", subject=str(page), why=str(error)) from error
     return page
 
 
-def _html(results: Sequence[Result], comparisons: Sequence[Comparison], svg: str) -> str:
+def _html(
+    results: Sequence[Result], comparisons: Sequence[Comparison], svg: str, away: Mapping[str, Gate]
+) -> str:
     environment = Environment(
         loader=PackageLoader("provision.report", "."),
         autoescape=True,
@@ -75,11 +82,13 @@ def _html(results: Sequence[Result], comparisons: Sequence[Comparison], svg: str
         "mode": mode_of,
         "milliseconds": _milliseconds,
         "evidence": evidence,
+        "proof": proof,
     }
     return environment.get_template("page.html.j2").render(
         title=", ".join(sorted({r.run_id for r in results})),
         comparisons=comparisons,
         machines=_machines(results),
+        away=away,
         chart=Markup(svg),  # noqa: S704 - matplotlib wrote it, and it escapes what it is given
         simulated=any(r.machine.simulated for r in results),
         simulated_mark=SIMULATED,

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from provision.bench.compare import Comparison, Row
-from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, evidence, mode_of, speed
+from provision.bench.gates import Gate
+from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, evidence, mode_of, proof, speed
 
 
-def render(comparisons: Iterable[Comparison]) -> RenderableType:
-    """Return a table per set of like results, with what was left out and why."""
+def render(
+    comparisons: Iterable[Comparison], away: Mapping[str, Gate] = MappingProxyType({})
+) -> RenderableType:
+    """Return a table per set of like results, with what was left out and why.
+
+    `away` are the machines that their gates kept from measuring (`results.turned_away`).
+    """
     parts: list[RenderableType] = []
     simulated = False
     for comparison in comparisons:
         parts += [_table(comparison), *_below(comparison), Text()]
         simulated = simulated or comparison.simulated
+    parts += [line for name, gate in away.items() for line in _not_measured(name, gate)]
     if simulated:
         parts.append(Text(SIMULATED_NOTE, style="yellow"))
     return Group(*parts)
+
+
+def _not_measured(name: str, gate: Gate) -> Iterable[Text]:
+    yield Text(f"not measured: {name}: {'; '.join(gate.reasons)}", style="red")
+    yield from (Text(f"  {line}", style="red") for line in proof(gate))
 
 
 def _table(comparison: Comparison) -> Table:

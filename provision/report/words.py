@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from provision.bench.gates import FAILED
+from provision.bench.gates import FAILED, Gate
 from provision.bench.results import MachineFacts, Result
 
 MODES = {
@@ -31,13 +31,18 @@ def mode_of(machine: MachineFacts) -> str:
 
 def evidence(result: Result) -> Iterator[str]:
     """Yield what shows that a gate was not passed, as the machine said it."""
-    gates = (("", result.gate), ("after the run: ", result.gate_after))
-    shown: set[str] = set()
-    for when, gate in gates:
-        for check in gate.in_state(FAILED) if gate else ():
-            if check.id not in shown:
-                yield from (f"{when}{check.id}: {line}" for line in check.evidence)
-            shown.add(check.id)
+    before = [check.id for check in result.gate.in_state(FAILED)] if result.gate else []
+    if result.gate:
+        yield from proof(result.gate)
+    if result.gate_after:
+        again = (line for line in proof(result.gate_after) if line.partition(":")[0] not in before)
+        yield from (f"after the run: {line}" for line in again)
+
+
+def proof(gate: Gate) -> Iterator[str]:
+    """Yield the evidence of the checks that failed, each line with the name of its check."""
+    for check in gate.in_state(FAILED):
+        yield from (f"{check.id}: {line}" for line in check.evidence)
 
 
 def speed(value: float) -> str:

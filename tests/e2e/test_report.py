@@ -78,8 +78,35 @@ def test_a_number_without_its_gate_is_shown_as_invalid(alone: Site) -> None:
     write_gate(folder / "shared", "the vGPU is not licensed")
     (comparison,) = alone.vdl("report", "-o", "json").good().json["comparisons"]
     assert {r["machine"]["name"] for r in comparison["results"]} == {"metal", "direct"}
-    assert comparison["invalid"] == [{"machine": "shared", "reasons": ["the vGPU is not licensed"]}]
+    (invalid,) = comparison["invalid"]
+    assert (invalid["machine"], invalid["reasons"]) == ("shared", ["the vGPU is not licensed"])
     assert "the vGPU is not licensed" in alone.vdl("report").good().out
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "invalid, left out: shared" in page  # in the chart
+
+
+def test_a_failing_check_is_shown_with_its_evidence(alone: Site) -> None:
+    folder = make_run(alone.folder / "results")
+    line, proof = "xid: Xid 79 (expected: none since boot)", "NVRM: Xid (PCI:0000:03:00): 79"
+    check = {"id": "xid", "state": "failed", "seen": "Xid 79", "expected": "none since boot",
+             "evidence": [proof], "fix": "reboot"}  # fmt: skip
+    gate = {"version": 1, "kind": "vdl-gate", "passed": False, "reasons": [line], "checks": [check]}
+    write_document(folder / "shared" / "after" / "vgg16.json", gate)
+    write_document(folder / "direct" / "gate.json", gate)
+    (folder / "direct" / "vgg16.json").unlink()
+
+    found = alone.vdl("report", "-o", "json").good().json
+    (invalid,) = found["comparisons"][0]["invalid"]
+    assert invalid == {"machine": "shared", "reasons": [f"after the run: {line}"],
+                       "evidence": [f"after the run: xid: {proof}"]}  # fmt: skip
+    assert found["not_measured"] == [
+        {"machine": "direct", "reasons": [line], "evidence": [f"xid: {proof}"]}
+    ]
+    out = alone.vdl("report").good().out
+    for text in (out, (folder / "report.html").read_text(encoding="utf-8")):
+        assert f"after the run: {line}" in text
+        assert f"direct: {line}" in text
+        assert f"xid: {proof}" in text
 
 
 @pytest.mark.parametrize(
