@@ -57,6 +57,9 @@ lock: $(UV)
 	$(UV) pip compile --quiet --universal --generate-hashes --all-extras --group dev \
 	    --group engines --constraint requirements.lock pyproject.toml \
 	    --output-file requirements-engines.lock
+	for kind in cpu gpu; do $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
+	    --python-version 3.10 --upgrade playbooks/roles/payload/files/requirements-$$kind.in \
+	    --output-file playbooks/roles/payload/files/requirements-$$kind.txt || exit; done
 
 $(UV):
 	$(PYTHON) -m venv .tools

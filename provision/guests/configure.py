@@ -14,7 +14,7 @@ from provision.guests.baremetal import NO_BARE_METAL, BareMetal
 from provision.guests.events import HostResult, PlaybookResult
 from provision.guests.firstuse import FirstUse
 from provision.guests.hostkeys import learn_host_keys, read_memory
-from provision.guests.inventory import ALL_MACHINES, Inventory, inventory_of
+from provision.guests.inventory import Inventory, inventory_of
 from provision.guests.keys import keys_of
 from provision.guests.machines import guests_of
 from provision.guests.playbook import OnEvent, PlaybookRun, run_playbook
@@ -209,8 +209,12 @@ def _run(
 
 def _inventory(guests: Guests, settings: Settings) -> Inventory:
     """Return the lab's inventory with what this run says of its machines."""
-    lab_group = guests.inventory.get(ALL_MACHINES)
-    if lab_group is None or settings.payload_python is None:
+    if settings.payload_python is None:
         return guests.inventory
-    variables = {**lab_group.get("vars", {}), "payload_python": settings.payload_python}
-    return {**guests.inventory, ALL_MACHINES: {**lab_group, "vars": variables}}
+    # A variable of the machine itself: some have one of their own.
+    given = {"payload_python": settings.payload_python}
+    machines = guests.inventory["_meta"]["hostvars"].items()
+    return {
+        **guests.inventory,
+        "_meta": {"hostvars": {name: {**own, **given} for name, own in machines}},
+    }

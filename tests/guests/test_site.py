@@ -1,8 +1,10 @@
 """site.yml, really run against SSH servers on this machine."""
 
+import hashlib
 import json
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,24 +68,24 @@ def test_a_new_release_of_the_payload_replaces_the_old_one(tmp_path: Path) -> No
     assert (releases[0] / "payload" / "extra.py").read_text() == "NUMBER = 1\n"
 
 
-def make_wheel(path: Path) -> Path:
-    """Write the smallest wheel that pip takes, so that no index is needed."""
-    wheel = path / "tiny-1.0-py3-none-any.whl"
+def make_wheel(folder: Path) -> str:
+    """Write the smallest wheel that pip takes, and return the line that asks for it."""
+    folder.mkdir()
+    wheel = folder / "tiny-1.0-py3-none-any.whl"
     info = "tiny-1.0.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("tiny.py", "NUMBER = 1\n")
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
         archive.writestr(f"{info}/RECORD", "")
-    return wheel
+    return f"tiny==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("driver", ["missing", "loaded"])
 def test_the_driver_decides_what_the_virtual_environment_holds(tmp_path: Path, driver: str) -> None:
-    wheel = make_wheel(tmp_path)
     chosen = tmp_path / "chosen.txt"
-    chosen.write_text(f"{wheel}\n")
+    chosen.write_text(make_wheel(tmp_path / "wheels"))
     other = tmp_path / "other.txt"
     other.write_text("this-must-not-be-installed\n")
     version_file = tmp_path / "version"
@@ -93,14 +95,30 @@ def test_the_driver_decides_what_the_virtual_environment_holds(tmp_path: Path, d
         "payload_requirements_cpu": str(chosen if driver == "missing" else other),
         "payload_requirements_gpu": str(chosen if driver == "loaded" else other),
         "payload_driver_version_file": str(version_file),
-        "payload_pip_environment": {"PIP_NO_INDEX": "1"},
+        "payload_wheels": str(tmp_path / "wheels"),
     }
     with ssh_lab(tmp_path, "lab-cpu-1") as lab:
         settings = lab.settings(payload_python="", tags=("payload",), variables=variables)
+        checked = configure(lab.reach(), replace(settings, check=True))
         first = configure(lab.reach(), settings)
         second = configure(lab.reach(), settings)
         home = lab.guests["lab-cpu-1"].payload_dir
 
-    assert (first.failed, second.failed) == ((), ())
-    assert (first.changed, second.changed) == (2, 0)
+    assert (checked.failed, first.failed, second.failed) == ((), (), ())
+    assert (first.changed, second.changed) == (3, 0)
     assert list(home.glob("venv/lib/python3*/site-packages/tiny.py"))
+
+
+def test_what_has_another_hash_than_the_list_says_is_not_installed(tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels")
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text(f"tiny==1.0 --hash=sha256:{'0' * 64}\n")
+    variables = {
+        "payload_requirements_cpu": str(wanted),
+        "payload_wheels": str(tmp_path / "wheels"),
+        "payload_base_python": "",  # so the role looks for one
+    }
+    with ssh_lab(tmp_path, "lab-cpu-1") as lab:
+        settings = lab.settings(payload_python="", tags=("payload",), variables=variables)
+        result = configure(lab.reach(), settings)
+    assert "DO NOT MATCH THE HASHES" in (result.hosts["lab-cpu-1"].message or "")
