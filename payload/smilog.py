@@ -6,6 +6,7 @@ the two alike. Runs on Python 3.9.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -177,9 +178,10 @@ def number(text: str | None) -> float | None:
     """Return the number before a unit, such as 81920 of `81920 MiB`; None for anything else."""
     words = (known(text) or "").split()
     try:
-        return float(words[0].rstrip("x")) if words else None
+        value = float(words[0].rstrip("x")) if words else math.nan
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
 
 
 def _meaning(code: int) -> str:
