@@ -3,11 +3,13 @@
 import json
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from provision.apply.interrupt import StopRequest
 from provision.guests.configure import measure
 from provision.guests.events import Event, EventKind
 from tests.guests.fakepayload import make_payload
@@ -76,3 +78,23 @@ def test_a_run_that_a_lost_connection_left_behind_is_ended(tmp_path: Path) -> No
 
     assert result.failed == ()
     assert (results / "lab-cpu-1" / "second.json").exists()
+
+
+def test_what_was_measured_before_an_interruption_is_kept(tmp_path: Path) -> None:
+    stop, begun, results = StopRequest(), Counter[str](), tmp_path / "results"
+
+    def press(event: Event) -> None:
+        if event.kind is EventKind.START:
+            begun[event.task or ""] += 1
+        if begun["Measure"] == 2:
+            stop.request()
+
+    variables = {"payload_source": str(make_payload(tmp_path / "source"))}
+    with ssh_lab(tmp_path, "lab-cpu-1") as lab:
+        settings = lab.settings(tags=("benchmark",), variables=variables)
+        runs = [run_of("first", 4), run_of("endless", 3)]
+        result = measure(lab.reach(), settings, runs, results, on_event=press, stop=stop)
+
+    assert result.interrupted
+    assert result.hosts["lab-cpu-1"].failed_task == "Measure"
+    assert [path.name for path in (results / "lab-cpu-1").iterdir()] == ["first.json"]
