@@ -1,7 +1,7 @@
 """`python -m payload`: options in, one JSON document out.
 
-Exit codes: 0 the result is valid; 1 the run failed or its result is invalid (the document says
-why); 2 wrong usage, and no document.
+Exit codes: 0 the result is valid, or the self-test passed; 1 the run failed or its result is
+invalid (the document says why); 2 wrong usage, and no document.
 """
 
 from __future__ import annotations
@@ -12,21 +12,31 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from payload import output
+from payload import listing, output, selftest
 from payload.document import Json
 from payload.interrupt import stop_requests
 from payload.options import STDOUT, parse
 from payload.progress import Progress
 from payload.run import run
+from payload.settings import Settings
 from payload.workers import scaling
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; wrong usage raises `SystemExit(2)`."""
     options, settings = parse(arguments)
+    writer = Writer(options.output, options.job_output)
+    if options.list:
+        sys.stdout.write("".join(f"{line}\n" for line in listing.lines()))
+        return 0
+    if settings is None:
+        return _self_test(options.engine, writer)
+    return _run(settings, writer)
+
+
+def _run(settings: Settings, writer: Writer) -> int:
     progress = Progress(sys.stderr, time.monotonic, settings.batch_size)
     with stop_requests() as stop:
-        writer = Writer(options.output, options.job_output)
         document = run(settings, stop, progress, writer.write)
     for reason in document["reasons"]:
         progress.say(reason)
@@ -39,6 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"({figures['low']:.1f} to {figures['high']:.1f}), {document['stopped_by']}"
         )
     return 0 if document["valid"] and writer.done else 1
+
+
+def _self_test(engine: str, writer: Writer) -> int:
+    progress = Progress(sys.stderr, time.monotonic, selftest.BATCH_SIZE)
+    with stop_requests() as stop:
+        document = selftest.run(engine, stop.check, progress.say)
+    writer.write(document)
+    for reason in document["reasons"]:
+        progress.say(reason)
+    progress.say("self-test passed" if document["passed"] else "self-test failed")
+    return 0 if document["passed"] and writer.done else 1
 
 
 class Writer:

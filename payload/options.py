@@ -30,8 +30,8 @@ DEFAULT_VGG_BATCH_SIZE = 32
 SWITCH = {"on": True, "off": False}
 
 
-def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Settings]:
-    """Return the options and the settings they amount to.
+def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Settings | None]:
+    """Return the options and the settings they amount to; none for --list and --self-test.
 
     Raises:
         SystemExit: With code 2 if an option is wrong or two do not go together; with code 0
@@ -39,6 +39,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Settings
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.list or options.self_test:
+        return options, None
     for problem in _conflicts(options):
         parser.error(problem)
     return options, _settings(options)
@@ -51,14 +53,20 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--model", choices=MODELS, required=True)
+    add("--model", choices=MODELS, help="what to train; all else has a default")
+    add("--list", action="store_true", help="print what could be trained here, and on what")
+    add(
+        "--self-test",
+        action="store_true",
+        help="train the digits that come along, with --engine, and tell whether that went right",
+    )
     add("--batch-size", type=_whole(1), metavar="N", help="images per step (mnist 64, vgg 32)")
     add("--precision", choices=PRECISIONS, default="fp32", help="default: fp32")
     add(
         "--data",
         default=SYNTHETIC,
         metavar="synthetic|digits|keras|URL|PATH",
-        help="random images (the default), scikit-learn's digits, MNIST from Keras' cache or from "
+        help="random images (the default), 1,797 digits that come along, MNIST from Keras' cache or from "
         "a mirror, or a file or folder: MNIST's IDX files, an npz archive, a folder of images for "
         "each class, TFRecord files",
     )
@@ -159,6 +167,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _conflicts(options: argparse.Namespace) -> Iterator[str]:
     """Return what is wrong with the options together."""
+    if options.model is None:
+        yield "--model is required (or --list, or --self-test)"
     if options.model == "mnist" and (options.image_size or options.classes):
         yield "--image-size and --classes go with vgg models; mnist has 28x28 and 10"
     if options.target_accuracy and not options.epochs:

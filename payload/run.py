@@ -28,7 +28,7 @@ def run(
     A failure ends up in the document, with all that was measured before it. One that is no
     `PayloadError` is a defect of this program: it is raised, after the document is delivered.
     """
-    record = Record(settings, started=_now())
+    record = Record(settings, started=now())
     observer = Observer()
 
     def give_up(reason: str) -> None:
@@ -87,7 +87,7 @@ def _finish(record: Record, observer: Observer) -> Json:
     record.environment = observer.describe()
     record.reasons += _doubts(record)
     record.warnings += _warnings(record)
-    record.finished = _now()
+    record.finished = now()
     return document.build(record)
 
 
@@ -132,5 +132,6 @@ def _warnings(record: Record) -> list[str]:
     ]
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """Return the present moment, in UTC."""
     return datetime.now(timezone.utc)

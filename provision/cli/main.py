@@ -24,6 +24,7 @@ COMMANDS = {
     "configure": "Run the playbooks in the machines.",
     "bench": "Train in the machines and keep what was measured.",
     "report": "Compare the results, in the terminal and as a page.",
+    "payload": "Write the payload as one file that runs without vdl.",
     "up": "provision, configure, bench and report in one go.",
     "destroy": "Delete the machines of a lab and free their cards.",
     "simulator": "Serve a simulated vCenter with GPUs.",
