@@ -1,14 +1,16 @@
-"""What vCenter itself says of machines that are to be made, before anything changes.
+"""What vCenter itself says of machines that are to be made or started, before anything changes.
 
-`CheckClone_Task` runs vCenter's checks of the clone call, `CheckVmConfig_Task` those of a VM with
-GPUs on a host. Both are asked with what vdl would send, once for each shape of machine and host.
-They change nothing, and they know things that no snapshot shows. Where vCenter can't or may not
-answer, the plan stands without, and says so.
+Of new machines, `CheckClone_Task` runs vCenter's checks of the clone call, `CheckVmConfig_Task`
+those of a VM with GPUs on a host, and `PlaceVm` asks DRS whether it would put the machine there.
+Of VMs that are off and are to be started, `CheckPowerOn_Task` says whether that would work, and
+`CheckVmConfig_Task` whether the change would that comes first. All are asked with what vdl would
+send, once for each shape of machine and host. They change nothing, and they know things that no
+snapshot shows. Where vCenter can't or may not answer, the plan stands without, and says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -17,16 +19,14 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from provision.deadline import Deadline
-from provision.plan.identity import instance_uuid
 from provision.plan.model import Action, ActionKind, Finding, Plan, Severity
 from provision.plan.names import listed
-from provision.plan.snapshot import Snapshot
-from provision.spec.model import GroupRequest, Lab
-from provision.vsphere import configspec
+from provision.plan.snapshot import Power, Snapshot
+from provision.spec.model import Lab
 from provision.vsphere.collector import Collector
 from provision.vsphere.facts import Facts
 from provision.vsphere.faults import describe, fix_for
-from provision.vsphere.gpuspec import CardFacts, gpu_changes
+from provision.vsphere.questions import Question, Questions
 from provision.vsphere.retry import within
 from provision.vsphere.session import Session
 from provision.vsphere.tls import ResponseLost
@@ -40,7 +40,6 @@ AT_ONCE = 8
 MOST = 64
 # A check that answers this has not understood the question: it says nothing of the machine.
 NO_ANSWER = (vmodl.fault.NotSupported, vmodl.fault.NotImplemented, vmodl.fault.InvalidRequest)
-FREEING = frozenset({ActionKind.UPDATE, ActionKind.REPLACE, ActionKind.DESTROY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +66,30 @@ class Answer:
 
 
 def shapes(plan: Plan) -> tuple[Shape, ...]:
-    """Return the new machines of a plan that have a host, alike ones together."""
+    """Return what has to be asked about: new machines, alike ones together, and VMs to start."""
     alike: dict[tuple[Any, ...], list[Action]] = {}
     for action in plan.actions:
-        if action.kind is not ActionKind.CREATE or action.spec is None or not action.host_id:
+        if action.spec is None or not action.host_id:
             continue
-        spec = action.spec
-        settings = tuple(sorted(action.settings.items()))
-        size = (spec.cpus, spec.memory, spec.disk, repr(spec.gpu))
-        alike.setdefault((action.host_id, *size, settings), []).append(action)
+        if action.kind is ActionKind.CREATE:
+            spec = action.spec
+            settings = tuple(sorted(action.settings.items()))
+            size = (spec.cpus, spec.memory, spec.disk, repr(spec.gpu))
+            alike.setdefault((action.host_id, *size, settings), []).append(action)
+        elif action.kind is ActionKind.UPDATE and action.vm and action.vm.power is Power.OFF:
+            alike[action.machine,] = [action]
     return tuple(Shape(tuple(actions)) for actions in alike.values())
 
 
+def _frees(action: Action) -> bool:
+    """Whether a machine gives something back before it, or others, get what is planned."""
+    gone = action.kind in {ActionKind.REPLACE, ActionKind.DESTROY}
+    on = action.vm is not None and action.vm.power is not Power.OFF
+    return gone or (action.kind is ActionKind.UPDATE and action.restart and on)
+
+
 class Checks:
-    """Asks vCenter about the new machines of one plan."""
+    """Asks vCenter about the machines of one plan that are to be made or started."""
 
     def __init__(self, session: Session, collector: Collector, waiter: Waiter) -> None:
         self._session = session
@@ -102,7 +111,7 @@ class Checks:
             return plan.with_findings([_no_checks(world)])
         deadline = Deadline.after(SECONDS)
         with within(deadline):
-            questions = _Questions(self._session, self._collector, self._facts, plan, lab, world)
+            questions = Questions(self._session, self._collector, self._facts, plan, lab, world)
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 # Threads do not inherit the deadline by themselves.
                 asked = [
@@ -112,18 +121,21 @@ class Checks:
                 answers = [answer for future in asked for answer in future.result()]
         return plan.with_findings(findings(plan, answers, world.vcenter.name, len(every)))
 
-    def _ask(self, shape: Shape, questions: _Questions, deadline: Deadline) -> list[Answer]:
+    def _ask(self, shape: Shape, questions: Questions, deadline: Deadline) -> list[Answer]:
         return [
             answer
-            for check, send in questions.of(shape)
-            for answer in self._answers(shape, check, send, deadline)
+            for question in questions.of(shape.first)
+            for answer in self._answers(shape, question, deadline)
         ]
 
-    def _answers(
-        self, shape: Shape, check: str, send: Callable[[], Any], deadline: Deadline
-    ) -> Iterator[Answer]:
+    def _answers(self, shape: Shape, question: Question, deadline: Deadline) -> Iterator[Answer]:
+        check = question.check
         try:
-            end = self._waiter.wait_task(send(), deadline)
+            sent = question.send()
+            if isinstance(sent, vim.cluster.PlacementResult):
+                yield from _placed(shape, check, sent)
+                return
+            end = self._waiter.wait_task(sent, deadline)
         except vmodl.MethodFault as fault:
             yield Answer(shape, check, describe(fault))
             return
@@ -148,84 +160,23 @@ def _said(
         yield Answer(shape, check, describe(fault), fix_for(fault), understood)
 
 
-class _Questions:
-    """What is sent to the checks: what making the machine would send."""
+def _placed(shape: Shape, check: str, result: Any) -> Iterator[Answer]:
+    """Yield why DRS would not put a machine on its host; nothing where it would.
 
-    def __init__(
-        self,
-        session: Session,
-        collector: Collector,
-        facts: Facts,
-        plan: Plan,
-        lab: Lab,
-        world: Snapshot,
-    ) -> None:
-        self._session, self._facts = session, facts
-        self._lab, self._world = lab, world
-        self._template = session.ref(vim.VirtualMachine, plan.template_id or "")
-        self._now = facts.config(self._template)
-        self._network = facts.network_backing(plan.network_id or "")
-        self._cards = CardFacts.of(world)
-        self._folder = _folder(session, collector, world)
-
-    def of(self, shape: Shape) -> Iterator[tuple[str, Callable[[], Any]]]:
-        """Yield the name of each check, and what sends it."""
-        action, content = shape.first, self._session.content
-        if (cloning := content.vmProvisioningChecker) is not None:
-            spec = self._clone_spec(action)
-            yield (
-                "CheckClone",
-                lambda: cloning.CheckClone_Task(
-                    vm=self._template, folder=self._folder, name=action.machine, spec=spec
-                ),
-            )
-        compatibility = content.vmCompatibilityChecker
-        if compatibility is not None and configspec.spec_of(action).gpu is not None:
-            host = self._session.ref(vim.HostSystem, action.host_id or "")
-            config = self._config_spec(action)
-            yield (
-                "CheckVmConfig",
-                lambda: compatibility.CheckVmConfig_Task(spec=config, vm=self._template, host=host),
-            )
-
-    def _clone_spec(self, action: Action) -> Any:
-        ref, world = self._session.ref, self._world
-        place = configspec.Place(
-            pool=ref(vim.ResourcePool, world.resource_pool_id or ""),
-            host=ref(vim.HostSystem, action.host_id or ""),
-            datastore=ref(vim.Datastore, action.datastore_id or ""),
-        )
-        uuid = instance_uuid(world.vcenter.instance_uuid, self._lab.lab, action.machine)
-        return configspec.clone_spec(action, uuid, place, self._now, self._network)
-
-    def _config_spec(self, action: Action) -> Any:
-        """Return the configuration of the finished machine, GPUs included."""
-        machine = configspec.spec_of(action)
-        members: tuple[Any, ...] = ()
-        if isinstance(machine.gpu, GroupRequest):
-            host = action.host_id or ""
-            members = tuple(self._facts.group_members(machine.gpu.group, self._template, host))
-        changes, groups = gpu_changes(machine, action, self._now, self._cards, members)
-        config = self._clone_spec(action).config
-        grown = configspec.disk_change(machine, self._now.devices)
-        config.deviceChange = [*config.deviceChange, *grown, *changes]
-        config.deviceGroups = groups
-        return config
+    A second opinion, hence a warning: DRS also weighs load, which decides nothing here.
+    """
+    if result.recommendations:
+        return
+    faults = result.drsFault.faultsByVm if result.drsFault else ()
+    said = [describe(fault) for one in faults or () for fault in one.fault or ()]
+    text = f"DRS would not put it there: {'; '.join(dict.fromkeys(said)) or 'no reason given'}"
+    yield Answer(shape, check, text, "look at the host in vCenter, or go on", Severity.WARNING)
 
 
 def _no_checks(world: Snapshot) -> Finding:
-    message = "vCenter has no checks of its own for new machines"
+    message = "vCenter has no checks of its own for machines"
     fix = "go on: what it refuses will show when the plan is carried out"
     return Finding(Severity.WARNING, CODE, world.vcenter.name, message, fix)
-
-
-def _folder(session: Session, collector: Collector, world: Snapshot) -> Any:
-    """Return the folder that new VMs go to; where it is not made yet, the one above."""
-    if world.vm_folder_id is not None:
-        return session.ref(vim.Folder, world.vm_folder_id)
-    datacenter = session.ref(vim.Datacenter, world.datacenter_id or "")
-    found = collector.one(datacenter, ["vmFolder"])
-    return found.get("vmFolder") if found else None
 
 
 def findings(
@@ -236,7 +187,7 @@ def findings(
     An error is shown as a warning where the plan frees something first: vCenter speaks of the
     world as it is now.
     """
-    frees = any(action.kind in FREEING for action in plan.actions)
+    frees = any(map(_frees, plan.actions))
     alike: dict[tuple[Severity | None, str, str, str], list[Shape]] = {}
     for answer in answers:
         key = (answer.severity, answer.check, answer.text, answer.fix)
@@ -244,7 +195,7 @@ def findings(
     for (severity, check, text, fix), same in alike.items():
         hosts = listed(sorted({shape.first.host or "" for shape in same}))
         if severity is None:
-            message = f"{check} could not tell of new machines on {hosts}: {text}"
+            message = f"{check} could not tell of machines on {hosts}: {text}"
             go_on = "go on: what vCenter refuses will show when the plan is carried out"
             yield Finding(Severity.WARNING, CODE, vcenter, message, go_on)
             continue

@@ -56,7 +56,8 @@ def cards_among(devices: Iterable[Any], passthru: Iterable[Any]) -> list[Any]:
     A host that gives vGPUs by SR-IOV shows 16 or 32 virtual functions beside each card, of the
     card's own ids and class. A card is alone on its bus, as device 0 and function 0 (a PCI
     Express link has one device); its virtual functions follow it there (PCI Express Base
-    Specification, "SR-IOV", First VF Offset). Bus 0 is the root's own and has many devices.
+    Specification, "SR-IOV", First VF Offset; govc's `gpu.host.info` tells them by the subsystem
+    id 0, which a card may have as well). Bus 0 is the root's own and has many devices.
 
     Args:
         devices: `hardware.pciDevice`.

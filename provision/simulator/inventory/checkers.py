@@ -222,13 +222,13 @@ class CompatibilityChecker(_Checker):
         """Tell what would keep `PowerOnVM_Task` from powering this VM on now."""
         del testType
         found = self.inventory.vm(vm)
-        own = found.host.ref if host is None and pool is None else host
 
         def tests(host: Host) -> Iterator[Test]:
             yield found.require_startable
             yield lambda: admission.admit(found, host)
 
-        hosts = self._hosts(found, own, pool)
+        # Unlike the other checks, this one never infers where (API reference, parameter `host`).
+        hosts = self._hosts(None, host, pool)
         return self._answer(call, "CheckPowerOn_Task", found, hosts, tests)
 
 

@@ -125,11 +125,12 @@ def test_a_configuration_is_checked_against_an_empty_host(
 
 def test_a_power_on_is_checked_as_things_are_now(admin: Administrator) -> None:
     checker, idle = admin.content.vmCompatibilityChecker, admin.vm("idle")
-    assert words(admin, checker.CheckPowerOn_Task(vm=idle)) == {
+    home = admin.host("esx-01")
+    assert words(admin, checker.CheckPowerOn_Task(vm=idle, host=home)) == {
         "esx-01": ["InsufficientHostMemoryCapacityFault"]
     }
     admin.wait(admin.vm("job").PowerOffVM_Task())
-    assert words(admin, checker.CheckPowerOn_Task(vm=idle)) == {"esx-01": []}
+    assert words(admin, checker.CheckPowerOn_Task(vm=idle, host=home)) == {"esx-01": []}
     everywhere = checker.CheckPowerOn_Task(vm=idle, pool=admin.cluster.resourcePool)
     assert words(admin, everywhere) == {
         "esx-01": [],
@@ -137,7 +138,10 @@ def test_a_power_on_is_checked_as_things_are_now(admin: Administrator) -> None:
     }
     assert idle.runtime.powerState == "poweredOff"
     admin.power_on(idle)
-    assert words(admin, checker.CheckPowerOn_Task(vm=idle))["esx-01"][0] == "InvalidPowerState"
+    assert (
+        words(admin, checker.CheckPowerOn_Task(vm=idle, host=home))["esx-01"][0]
+        == "InvalidPowerState"
+    )
 
 
 def test_compatibility_is_asked_of_each_host_of_the_pool(admin: Administrator) -> None:
@@ -148,8 +152,11 @@ def test_compatibility_is_asked_of_each_host_of_the_pool(admin: Administrator) -
 
 
 def test_a_template_needs_a_host_or_a_pool(admin: Administrator) -> None:
+    checker = admin.content.vmCompatibilityChecker
     with pytest.raises(vmodl.fault.InvalidArgument):
-        admin.content.vmCompatibilityChecker.CheckCompatibility_Task(vm=admin.vm("u24"))
+        checker.CheckCompatibility_Task(vm=admin.vm("u24"))
+    with pytest.raises(vmodl.fault.InvalidArgument):  # and a VM, where its power-on is asked about
+        checker.CheckPowerOn_Task(vm=admin.vm("idle"))
 
 
 def new_vm(*changes: Any) -> Any:

@@ -13,7 +13,7 @@ from provision.plan.planner import plan as make_plan
 from provision.spec.model import Lab
 from provision.vsphere.checks import MOST, shapes
 from provision.vsphere.vcenter import VCenter
-from tests.unit.vsphere.site import WORLD, Site, build, make_lab, open_site
+from tests.unit.vsphere.site import WORLD, Site, build, make_lab, open_site, soon
 
 GROUP = "Nvidia:2@grid_a100d-80c%NVLink"
 EVERY_KIND = {
@@ -44,6 +44,7 @@ def test_what_vcenter_agrees_with_stays_as_it_is(site: Site) -> None:
     # Alike machines of one host are asked about once; those with GPUs by both checks.
     assert len(shapes(plan)) == 5
     assert (site.calls("CheckClone_Task"), site.calls("CheckVmConfig_Task")) == (5, 4)
+    assert (site.calls("PlaceVm"), site.calls("CheckPowerOn_Task")) == (4, 0)
     assert site.calls("CloneVM_Task") == 0
 
 
@@ -52,6 +53,7 @@ def test_what_vcenter_agrees_with_stays_as_it_is(site: Site) -> None:
     [
         ("CheckClone_Task", "NoDiskSpace", "CheckClone could not tell"),
         ("CheckVmConfig_Task", "NotSupported", "CheckVmConfig could not tell"),
+        ("PlaceVm", "NotSupported", "PlaceVm could not tell"),
     ],
 )
 def test_a_check_that_fails_itself_is_a_note(
@@ -91,15 +93,54 @@ def test_what_vcenter_refuses_blocks_the_plan(site: Site) -> None:
     assert "free space" in finding.fix
 
 
-def test_what_both_checks_say_of_several_hosts_is_said_once_each(site: Site) -> None:
+def test_what_the_checks_say_of_several_hosts_is_said_once_each(site: Site) -> None:
     def maintain() -> None:
         for host in site.simulator.inventory.hosts.values():
             host.maintenance = True
 
     lab = make_lab(shared={"count": 2, "spread": True, "gpu": {"vgpu": "grid_a100d-10c"}})
-    found = [f.message for f in after_planning(site, lab, maintain).findings]
-    assert len(found) == 4  # the words of each host name it
-    assert all("maintenance mode" in message for message in found)
+    findings = after_planning(site, lab, maintain).findings
+    assert len(findings) == 6  # the words of each host name it
+    assert all("maintenance mode" in finding.message for finding in findings)
+    second = [f for f in findings if "DRS would not put it there" in f.message]
+    assert [f.severity for f in second] == [Severity.WARNING] * 2
+
+
+def off(site: Site, lab: Lab) -> None:
+    """Build a lab's only machine and power it off."""
+    with site.ready(lab) as (vcenter, plan):
+        vm = build(vcenter, plan, plan.actions[0])
+        vcenter.shut_down(vm, soon())
+
+
+SHARED = {"gpu": {"vgpu": "grid_a100d-80c"}}
+
+
+def test_a_machine_that_is_off_is_asked_about_before_it_is_started(site: Site) -> None:
+    lab = make_lab(shared=SHARED)
+    off(site, lab)
+    plan, checked = judged(site, lab)
+    assert checked == plan
+    assert (site.calls("CheckPowerOn_Task"), site.calls("CheckVmConfig_Task")) == (1, 0)
+
+
+def test_what_keeps_a_machine_from_starting_blocks_the_plan(site: Site) -> None:
+    def maintain() -> None:
+        for host in site.simulator.inventory.hosts.values():
+            host.maintenance = True
+
+    lab = make_lab(shared=SHARED)
+    off(site, lab)
+    finding = only(after_planning(site, lab, maintain))
+    assert (finding.severity, finding.subject) == (Severity.ERROR, "vroom-shared-1")
+    assert "CheckPowerOn on" in finding.message
+
+
+def test_a_machine_that_is_changed_first_is_asked_about_with_the_change(site: Site) -> None:
+    off(site, make_lab(shared=SHARED))
+    plan, checked = judged(site, make_lab(shared={**SHARED, "cpus": 4}))
+    assert checked == plan
+    assert (site.calls("CheckPowerOn_Task"), site.calls("CheckVmConfig_Task")) == (0, 1)
 
 
 def test_what_is_refused_before_something_is_freed_is_a_warning(site: Site) -> None:
@@ -136,7 +177,7 @@ def test_a_vcenter_without_checkers_is_not_asked(site: Site) -> None:
     with site.simulator.world.lock:
         del managers["vmProvisioningChecker"], managers["vmCompatibilityChecker"]
     plan, checked = judged(site, make_lab(shared=EVERY_KIND["shared"]))
-    assert only(checked).message == "vCenter has no checks of its own for new machines"
+    assert only(checked).message == "vCenter has no checks of its own for machines"
     assert not checked.blocked
     assert checked.actions == plan.actions
 
