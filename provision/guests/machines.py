@@ -58,7 +58,24 @@ def guests_of(
             guests.append(_guest(lab_name, machine, claimants[machine], simulated=simulated))
         except Unreachable as reason:
             left_out[_printable(machine)] = str(reason)
-    return tuple(guests), left_out
+    left_out |= _doubtful(guests)
+    return tuple(guest for guest in guests if guest.name not in left_out), left_out
+
+
+def _doubtful(guests: Iterable[Guest]) -> dict[str, str]:
+    """Return the guests whose address another one has too: only one of them answers there.
+
+    vCenter keeps the address of a guest that hangs after DHCP has given it away.
+    """
+    at: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for guest in guests:
+        at[guest.address, guest.port].append(guest.name)
+    return {
+        name: f"{' and '.join(names)} report the same address, {address}: look at their networks"
+        for (address, _), names in at.items()
+        if len(names) > 1
+        for name in names
+    }
 
 
 def _guest(lab_name: str, machine: str, claimants: list[Vm], *, simulated: bool) -> Guest:

@@ -21,6 +21,7 @@ from provision.simulator.engine.stub import InProcessStub
 from provision.simulator.engine.world import Settings, User, World
 from provision.simulator.guests.backend import GuestBackend, NoGuests
 from provision.simulator.guests.nspawn import NspawnGuests
+from provision.simulator.guests.qemu import QemuGuests
 from provision.simulator.guests.ssh import SshGuests
 from provision.simulator.inventory.entity import Entity
 from provision.simulator.inventory.host import Host
@@ -122,6 +123,8 @@ class Simulator:
             return SshGuests(self._folder / "guests")
         if self._spec.guests == "nspawn":
             return NspawnGuests(self._folder / "guests")
+        if self._spec.guests == "qemu":
+            return QemuGuests(self._folder / "guests")
         return NoGuests()
 
     def serve(self, listen: str = "127.0.0.1:0") -> Door:

@@ -305,5 +305,5 @@ class World(Frozen):
     vcenter: VCenter = VCenter()
     latency: dict[str, Span] = Field(default_factory=dict)
     faults: tuple[FaultEntry, ...] = ()
-    guests: Literal["none", "ssh", "nspawn"] = "none"
+    guests: Literal["none", "ssh", "nspawn", "qemu"] = "none"
     datacenters: dict[Name, Datacenter] = Field(min_length=1)

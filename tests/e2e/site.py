@@ -73,12 +73,14 @@ class Done:
 class Site:
     """A folder to work in, and the environment of a shell in which vdl is set up.
 
-    `door` is what the simulator said when it was ready; empty where there is none.
+    `door` is what the simulator said when it was ready; empty where there is none. A call may take
+    `patience` seconds.
     """
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
     door: dict[str, str] = field(default_factory=dict)
+    patience: float = 120
 
     def env(self, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
         """Return a bare environment with the site's variables; None takes one away."""
@@ -98,7 +100,8 @@ class Site:
         """Run `vdl` without a terminal until it ends."""
         done = subprocess.run(
             [VDL, *map(str, words)], cwd=self.folder, env=self.env(env), check=False,
-            stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=120,
+            stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
+            timeout=self.patience,
         )  # fmt: skip
         return Done(done.returncode, done.stdout, done.stderr)
 

@@ -9,6 +9,7 @@ The root file system is made once and kept in `$VDL_CACHE` (see provision/simula
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from provision.guests.configure import Guests, Settings, reach_guests
 from provision.plan.snapshot import Power, Vm
@@ -42,6 +45,7 @@ class BootedGuest:
     report: GuestReport | None = None
     off: bool = False
     times: int = 0
+    user_data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def machine(self) -> Container:
@@ -63,7 +67,7 @@ class BootedGuest:
         self.report = None
         self.times += 1
         hear, end = partial(self._hear, self.times), partial(self._end, self.times)
-        given = self.lab.guestinfo(self.name)
+        given = self.lab.guestinfo(self.name, self.user_data)
         self.lab.backend.start(Start(self.name, self.name, given, hear, end, self.gpus))
 
     def _hear(self, time_: int, report: GuestReport) -> None:
@@ -148,15 +152,25 @@ class BootedLab:
             context={"base": self.folder},
         )
 
-    def guestinfo(self, name: str) -> dict[str, str]:
-        """What vdl gives a VM of this name for its cloud-init."""
+    def guestinfo(self, name: str, more: Mapping[str, Any]) -> dict[str, str]:
+        """What vdl gives a VM of this name for its cloud-init, and more user data."""
         (like,) = self.lab.resolve()
         _, group, index = name.split("-")
         machine = like.model_copy(update={"group": group, "index": int(index)})
-        return guestinfo(machine, instance_id=f"id-{name}")
+        given = guestinfo(machine, instance_id=f"id-{name}")
+        document = yaml.safe_load(base64.b64decode(given["guestinfo.userdata"])) | dict(more)
+        text = "#cloud-config\n" + yaml.safe_dump(document)
+        return given | {"guestinfo.userdata": base64.b64encode(text.encode()).decode()}
 
-    def add(self, name: str, gpus: tuple[GuestGpu, ...] = (), *, boot: bool = True) -> BootedGuest:
-        guest = self.guests[name] = BootedGuest(name, self, gpus)
+    def add(
+        self,
+        name: str,
+        gpus: tuple[GuestGpu, ...] = (),
+        user_data: Mapping[str, Any] | None = None,
+        *,
+        boot: bool = True,
+    ) -> BootedGuest:
+        guest = self.guests[name] = BootedGuest(name, self, gpus, user_data=user_data or {})
         if boot:
             guest.boot()
         return guest

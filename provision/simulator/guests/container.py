@@ -7,7 +7,6 @@ container's own, so that nothing is left when its process ends, however it ends.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -19,29 +18,12 @@ from provision.simulator.guests.network import Link, Network
 
 REBOOT = 133  # systemd-nspawn(1): what it exits with where the machine wants to boot again
 SHUTDOWN_SECONDS = 30.0
-NEEDED = {
-    "systemd-nspawn": "systemd-container",
-    "unshare": "util-linux",
-    "setpriv": "util-linux",
-}
-
 # Positional: lower, upper, work, root, then the command.
 MOUNT = """\
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" "$4"
 shift 4
 exec "$@"
 """
-
-
-def require_tools() -> None:
-    """Make sure that this machine has what containers need.
-
-    Raises:
-        UsageError: A command is missing.
-    """
-    for command, package in NEEDED.items():
-        if shutil.which(command) is None:
-            raise UsageError(f"{command} is missing", fix=f"apt install {package}")
 
 
 class Container:
@@ -55,7 +37,7 @@ class Container:
         folder: Where its layer goes. It stays until the caller removes it.
         name: Host name until cloud-init gives another.
         network: Where its address comes from.
-        binds: Paths of this machine by their paths inside.
+        shown: Folders of this machine that it may read, by their paths inside.
     """
 
     def __init__(
@@ -64,19 +46,18 @@ class Container:
         folder: Path,
         name: str,
         network: Network,
-        binds: Mapping[str, Path] | None = None,
+        shown: Mapping[str, Path] | None = None,
     ) -> None:
         self.name = name
         self.disk = folder / "disk"
         self._lower = lower
         self._folder = folder
         self._network = network
-        self._binds = dict(binds or {})
+        self._binds = [f"--bind-ro={outside}:{inside}" for inside, outside in (shown or {}).items()]
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._off = False
-        self._reset = False
         self._guard = threading.Lock()
         self._link: Link | None = None
         self.boots = 0
@@ -122,8 +103,8 @@ class Container:
         finally:
             self._ready.set()
         try:
-            while self._boot() == REBOOT or self._reset:
-                self._reset = False
+            while self._boot() == REBOOT:
+                pass
         finally:
             link.close()
             on_off()
@@ -148,7 +129,11 @@ class Container:
         words += [f"--machine={self.name}", f"--hostname={self.name}"]
         words += ["--register=no", "--keep-unit", "--console=pipe", "--link-journal=no"]
         words += [f"--network-namespace-path={self.link.namespace}", "--resolv-conf=copy-host"]
-        return words + [f"--bind={outside}:{inside}" for inside, outside in self._binds.items()]
+        return words + self._binds
+
+    def share(self, inside: str, outside: Path) -> None:
+        """Show it a folder that both sides may change; before it is switched on."""
+        self._binds.append(f"--bind={outside}:{inside}")
 
     def leader(self) -> int | None:
         """Return its PID 1 as this machine numbers it; None where it is off."""
@@ -175,6 +160,14 @@ class Container:
             command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
 
+    def shut_down(self) -> None:
+        """Ask its systemd to end everything."""
+        self.run(["systemctl", "--no-block", "poweroff"])
+
+    def restart(self) -> None:
+        """Ask its systemd to end everything and to boot again."""
+        self.run(["systemctl", "--no-block", "reboot"])
+
     def power_off(self) -> None:
         """Take its power away at once, and wait until it is gone."""
         with self._guard:
@@ -182,12 +175,6 @@ class Container:
             self._kill()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(SHUTDOWN_SECONDS)
-
-    def reset(self) -> None:
-        """Take its power away for a moment."""
-        with self._guard:
-            self._reset = True
-            self._kill()
 
     def _kill(self) -> None:
         """Kill its PID 1: the kernel ends the rest, and systemd-nspawn takes its leave."""

@@ -18,13 +18,16 @@ def write_hardware(folder: Path, gpus: Iterable[GuestGpu]) -> None:
     devices = folder / "pci"
     _device(devices / "0000:00:0f.0", {"vendor": VMWARE, "device": SVGA_II, "class": CLASS_VGA})
     for number, gpu in enumerate(gpus):
+        # ESXi puts vGPUs beside each other on one bus, each whole card behind a port of its own.
+        whole = gpu.profile is None
+        address = f"0000:{3 + 8 * number:02x}:00.0" if whole else f"0000:02:{1 + number:02x}.0"
         attributes = {
             "vendor": f"{gpu.vendor_id:#06x}",
             "device": f"{gpu.device_id:#06x}",
             "class": CLASS_3D,
             "numa_node": "-1",
         }
-        _device(devices / f"0000:{3 + 8 * number:02x}:00.0", attributes)
+        _device(devices / address, attributes)
 
 
 def _device(folder: Path, attributes: dict[str, str]) -> None:

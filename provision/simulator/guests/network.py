@@ -22,6 +22,7 @@ from provision.errors import UsageError
 
 # RFC 2544 reserves 198.18.0.0/15 for benchmarks: no route of a site leads there.
 PREFIX = "198.18"
+HIGHEST = 254
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _TABLE = re.compile(r"vdl-guests-(?P<pid>[0-9]+)-[0-9]+")
 
@@ -48,6 +49,36 @@ class Link:
 
 
 _HOLD = "echo ready; exec sleep infinity"
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """The network of a virtual machine: a tap interface, and an address that it gets by DHCP.
+
+    The interface is made by QEMU and goes with it.
+    """
+
+    interface: str
+    gateway: str
+    address: str
+    mac: str
+
+    def script(self, folder: Path) -> Path:
+        """Write what QEMU shall run when the interface is there."""
+        path = folder / "tap-up"
+        up = f'ip address add {self.gateway}/30 dev "$1"\nip link set "$1" up\n'
+        path.write_text(f"#!/bin/sh -e\n{up}")
+        path.chmod(0o700)
+        return path
+
+    def dhcp(self, folder: Path) -> list[str]:
+        """Return the command that answers the machine's question for an address."""
+        words = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"]
+        words += ["--user=root", "--bind-dynamic", f"--interface={self.interface}"]
+        words += [f"--dhcp-range={self.address},{self.address},255.255.255.252"]
+        words += ["--dhcp-authoritative", f"--dhcp-leasefile={folder / 'leases'}"]
+        words += [f"--dhcp-option=option:router,{self.gateway}", "--pid-file="]
+        return [*words, f"--dhcp-option=option:dns-server,{_name_server()}"]
 
 
 class Network:
@@ -79,6 +110,8 @@ class Network:
             UsageError: The kernel refuses.
         """
         number = next(self._hosts)
+        if number > HIGHEST:
+            raise UsageError("a simulator has addresses for 253 guests, no more")
         address = f"{PREFIX}.{self.third}.{number}"
         holder = subprocess.Popen(
             [*("setpriv", "--pdeathsig", "KILL", "unshare", "--net"), *("sh", "-c", _HOLD)],
@@ -103,6 +136,25 @@ class Network:
         _run(*inside, "route", "add", "default", "via", self.gateway)
         _run("ip", "route", "add", f"{address}/32", "dev", outer)
         return Link(address, holder)
+
+    def cable(self) -> Cable:
+        """Return the network of a virtual machine; each has four addresses to itself.
+
+        Raises:
+            UsageError: All are in use.
+        """
+        number = next(self._hosts)
+        first = 4 * number
+        if first + 2 > HIGHEST:
+            raise UsageError("a simulator has addresses for 61 virtual machines, no more")
+        base = f"{PREFIX}.{self.third}"
+        return Cable(
+            interface=f"vdl{self.third}q{number}",
+            gateway=f"{base}.{first + 1}",
+            address=f"{base}.{first + 2}",
+            # The range that VMware keeps for addresses set by hand.
+            mac=f"00:50:56:00:{self.third:02x}:{number:02x}",
+        )
 
     def close(self) -> None:
         """Take the guests' way out away, and give the addresses back."""
@@ -133,6 +185,12 @@ def _mtu() -> int:
         if destination == "00000000":
             return int(Path(f"/sys/class/net/{interface}/mtu").read_text())
     return 1500
+
+
+def _name_server() -> str:
+    """Return the name server that this machine asks."""
+    words = (line.split() for line in Path("/etc/resolv.conf").read_text().splitlines())
+    return next((word[1] for word in words if word[:1] == ["nameserver"]), "127.0.0.1")
 
 
 def _remove_dead_tables() -> None:

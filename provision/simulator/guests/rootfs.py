@@ -36,6 +36,8 @@ PACKAGES = (
         "procps",
         "libnss-myhostname",
     ),
+    # How a virtual machine sets up its network; a container's is there when it boots.
+    *("ifupdown", "isc-dhcp-client"),
     # What a driver is built with; the cloud kernel has VMware's devices too.
     *("linux-image-cloud-amd64", "linux-headers-cloud-amd64", "dkms", "gcc", "libc6-dev", "make"),
 )

@@ -145,3 +145,14 @@ def test_only_a_simulated_guest_that_boots_has_a_system_to_manage() -> None:
     assert other["vdl_simulated"]
     assert (own["vdl_managed"], "payload_python" in own) == (False, True)
     assert (other["vdl_managed"], "payload_python" in other) == (True, False)
+
+
+def test_machines_that_report_one_address_are_left_out() -> None:
+    vms = [
+        make_vm({"name": f"vroom-cpu-{n}", "addresses": [address]})
+        for n, address in enumerate(["10.0.0.5", "10.0.0.6", "10.0.0.5"], start=1)
+    ]
+    guests, left_out = guests_of("vroom", vms)
+    assert [guest.name for guest in guests] == ["vroom-cpu-2"]
+    said = "vroom-cpu-1 and vroom-cpu-3 report the same address, 10.0.0.5: look at their networks"
+    assert left_out == {"vroom-cpu-1": said, "vroom-cpu-3": said}
