@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         default=SYNTHETIC,
         metavar="synthetic|digits|keras|URL|PATH",
-        help="random images (the default), 1,797 digits that come along, MNIST from Keras' cache or from "
+        help="random images (default), 1,797 digits that come along, MNIST from Keras' cache or "
         "a mirror, or a file or folder: MNIST's IDX files, an npz archive, a folder of images for "
         "each class, TFRecord files",
     )
