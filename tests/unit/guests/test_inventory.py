@@ -1,5 +1,7 @@
 """Snapshots in, inventories out: each case is a file in tests/data/guests/inventory."""
 
+import ipaddress
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,11 @@ CASES = sorted((Path(__file__).parents[2] / "data/guests/inventory").glob("*.yam
 GIB = 2**30
 
 
+def own_address(name: str) -> ipaddress.IPv4Address:
+    """An address that only a machine of this name has."""
+    return ipaddress.IPv4Address("10.0.0.0") + zlib.crc32(name.encode()) % 2**24
+
+
 def make_vm(fields: dict[str, Any]) -> Vm:
     machine = fields.get("machine", fields["name"])
     return Vm(
@@ -41,7 +48,7 @@ def make_vm(fields: dict[str, Any]) -> Vm:
         memory_reserved=0,
         gpus=tuple(GpuDevice(key=i, **gpu) for i, gpu in enumerate(fields.get("gpus", []))),
         stamps={"vdl.lab": fields.get("lab", "vroom"), "vdl.machine": machine},
-        addresses=tuple(fields.get("addresses", ["10.0.0.5"])),
+        addresses=tuple(fields.get("addresses", [str(own_address(fields["name"]))])),
         guestinfo=fields.get("guestinfo", {}),
     )
 
@@ -108,7 +115,9 @@ def test_fault_45_a_name_from_vcenter_is_never_a_template() -> None:
 
 
 def test_a_static_inventory_holds_the_same_hosts_and_groups() -> None:
-    inventory = build_inventory("vroom", [make_vm({"name": "vroom-cpu-1"})])
+    inventory = build_inventory(
+        "vroom", [make_vm({"name": "vroom-cpu-1", "addresses": ["10.0.0.5"]})]
+    )
     static = static_inventory(inventory)["all"]
     assert static["hosts"]["vroom-cpu-1"]["ansible_host"] == "10.0.0.5"
     assert static["children"]["group_cpu"]["hosts"] == {"vroom-cpu-1": None}
