@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from provision.guests.configure import configure
 from provision.guests.events import HostResult
 from provision.simulator.guests.backend import GuestGpu
 from provision.simulator.guests.nspawn import NspawnGuests
+from tests.gate.states import pci_config
 from tests.guests.booted import A100, A100_10C, BootedGuest, BootedLab
 from tests.guests.sshd import make_key
 from tests.roles.debs import MODULE, datacenter_debs, index, vgpu_deb, vgpu_run
+from tests.roles.trees import gpu_tree, secure_boot
 
 pytestmark = [pytest.mark.nspawn, pytest.mark.timeout(900)]
 
@@ -84,6 +87,13 @@ def direct(site: Site) -> BootedGuest:
 
 @pytest.fixture(scope="module")
 def shared(site: Site) -> BootedGuest:
+    """A guest with a vGPU, and trees of other GPUs to look at."""
+    trees = site.lab.folder / "guests/lab-shared-1/disk/srv"
+    gpu_tree(trees / "secure", "0x20b5", pci_config("550.144.02"))
+    secure_boot(trees / "secure")
+    gpu_tree(trees / "virtual", "0x20b5", pci_config("550.144.02"))
+    gpu_tree(trees / "blackwell", "0x2901", pci_config(None))
+    (trees / "empty/bus/pci/devices").mkdir(parents=True)
     return boot(site, "lab-shared-1", A100_10C)
 
 
@@ -129,3 +139,169 @@ def test_vgpus_get_the_administrators_driver_and_a_licence(site: Site, shared: B
     assert shared.run("sh", "-c", modes).split() == ["744root", "FeatureType=1"]
     log = (site.lab.state / "logs" / "site" / "ansible.log").read_text()
     assert "marker-of-the-token" not in log
+
+
+def test_another_gpu_mode_brings_another_driver_and_one_reboot(
+    site: Site, direct: BootedGuest
+) -> None:
+    given = site.vgpu("NVIDIA-Linux-x86_64-550.144.03-grid.run")
+    boots = direct.machine.boots
+    changed = site.run(direct, **given)
+    assert changed.message is None
+    second = site.run(direct, **given)
+    assert (second.message, second.changed) == (None, 0)
+
+    packages = direct.run("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n")
+    assert "nvidia-kernel-dkms installed" not in packages
+    assert on_disk(direct) == loaded(direct) == "550.144.03"
+    assert direct.machine.boots == boots + 1
+    # The installer is no judge of whether it is needed; it ran once.
+    assert len(direct.run("cat", "/var/log/standin-installer.log").splitlines()) == 1
+    assert direct.run("systemctl", "is-enabled", "vdl-nvidia-persistence").strip() == "enabled"
+
+
+def test_back_to_whole_cards_the_run_file_is_uninstalled(site: Site, direct: BootedGuest) -> None:
+    assert site.run(direct, **DIRECT).message is None
+    assert loaded(direct) == "535.183.01"
+    assert direct.machine.run(["test", "-e", "/usr/bin/nvidia-uninstall"]).returncode == 1
+
+
+def test_fault_35_a_vgpu_without_a_licence_is_told_and_not_failed(
+    site: Site, shared: BootedGuest
+) -> None:
+    given = site.vgpu("nvidia-linux-grid-550_550.144.02_amd64.deb", "bad.tok")
+    result = site.run(shared, tags=("licence",), **given)
+    assert (result.message, result.data["vdl_licence"]) == (None, "Unlicensed")
+
+
+def test_a_driver_that_can_t_be_built_shows_the_compiler_s_words(
+    site: Site, shared: BootedGuest
+) -> None:
+    broken = site.run(
+        shared, tags=("driver",), **site.vgpu("nvidia-linux-grid-550_550.99.01_amd64.deb")
+    )
+    assert "this kernel is too new" in (broken.message or "")
+    assert "The end of make.log" in (broken.message or "")
+    good = site.vgpu("nvidia-linux-grid-550_550.144.02_amd64.deb")
+    assert site.run(shared, tags=("driver",), **good).message is None
+    assert on_disk(shared) == "550.144.02"
+
+
+BLACKWELL = {"nvidia_driver_modules": "proprietary", "nvidia_driver_sysfs": "/srv/blackwell"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "drivers", "extra", "words"),
+    [
+        ("vgpu", {"token": "open.tok"}, {}, "has mode 0644"),
+        ("vgpu", {"token": "no.tok"}, {}, "there is no such token"),
+        ("vgpu", {"sha256": "0" * 64}, {}, "instead of 000"),
+        ("vgpu", {"package": "no-550.1.run"}, {}, "there is no such file"),
+        ("vgpu", {}, {"nvidia_driver_sysfs": "/srv/secure"}, "Secure Boot is on"),
+        ("passthrough", "535", {"nvidia_driver_sysfs": "/srv/virtual"}, "is a vGPU, which needs"),
+        ("passthrough", "535", {"nvidia_driver_sysfs": "/srv/empty"}, "there is no NVIDIA GPU"),
+        ("passthrough", "570", BLACKWELL, "open kernel modules only"),
+    ],
+)  # fmt: skip
+def test_what_can_t_work_is_refused_with_its_reason(
+    site: Site, shared: BootedGuest, mode: str, drivers: Any, extra: dict[str, Any], words: str
+) -> None:
+    given = site.vgpu("nvidia-linux-grid-550_550.144.02_amd64.deb")["vdl_drivers"]["vgpu"]
+    if mode == "vgpu":
+        files = {key: str(site.files / name) for key, name in drivers.items() if key != "sha256"}
+        chosen: dict[str, Any] = {"vgpu": given | drivers | files}
+    else:
+        chosen = {"datacenter": drivers}
+    result = site.run(
+        shared, tags=("driver", "licence"), vdl_gpu_mode=mode, vdl_drivers=chosen, **extra
+    )
+    assert words in (result.message or "")
+
+
+HOLD_LOCK = """\
+import fcntl, time
+file = open("/var/lib/dpkg/lock-frontend", "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def plain(site: Site) -> BootedGuest:
+    return boot(site, "lab-cpu-1")
+
+
+def test_fault_33_who_keeps_the_package_manager_busy_is_named(
+    site: Site, plain: BootedGuest
+) -> None:
+    plain.run("systemd-run", "--unit=busy", "python3", "-c", HOLD_LOCK)
+    busy = site.run(plain, tags=("base",), base_lock_timeout=2)
+    assert "python3" in (busy.message or "")
+    assert "has held /var/lib/dpkg/lock-frontend for more than 2 s" in (busy.message or "")
+    plain.run("systemctl", "stop", "busy")
+    assert site.run(plain, tags=("base",)).message is None
+
+
+def test_fault_33_a_mirror_that_is_down_is_told(site: Site, plain: BootedGuest) -> None:
+    plain.run("sh", "-c", "mv /etc/apt/sources.list /root; apt-get -y -q remove systemd-timesyncd")
+    plain.run("sh", "-c", "echo deb http://127.0.0.1:9/debian bookworm main >/etc/apt/sources.list")
+    down = site.run(plain, tags=("base",))
+    assert down.failed_task == "Read the lists of packages"
+    assert "127.0.0.1" in (down.message or "")
+    plain.run("mv", "/root/sources.list", "/etc/apt/sources.list")
+    again = site.run(plain, tags=("base",))
+    assert (again.message, again.changed) == (None, 1)
+
+
+def test_fault_33_a_user_who_may_not_become_root_is_told(site: Site, plain: BootedGuest) -> None:
+    plain.run("sh", "-c", "mv /etc/sudoers.d /etc/sudoers.away")
+    refused = site.run(plain, tags=("base",))
+    plain.run("sh", "-c", "mv /etc/sudoers.away /etc/sudoers.d")
+    assert "sudo" in (refused.message or "")
+
+
+def test_a_site_s_own_certificates_are_trusted(site: Site, plain: BootedGuest) -> None:
+    key, bundle = site.files / "ca.key", site.files / "ca.pem"
+    words = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ed25519",
+        "-nodes",
+        "-subj",
+        "/CN=proxy of a site",
+    ]
+    subprocess.run([*words, "-keyout", key, "-out", bundle], check=True, capture_output=True)
+    first = site.run(plain, tags=("base",), vdl_ca_file=str(bundle))
+    second = site.run(plain, tags=("base",), vdl_ca_file=str(bundle))
+    assert (first.message, second.message, second.changed) == (None, None, 0)
+    inner = bundle.read_text().splitlines()[1]
+    assert inner in plain.run("cat", "/etc/ssl/certs/ca-certificates.crt")
+
+
+OLD = "9.9.9-1-cloud-amd64"
+# The next boot finds the archive's kernel, as after an upgrade.
+FORGET = (
+    "[Service]\nExecStartPre=/bin/sh -c 'test ! -e /var/lib/old || rm -rf /lib/modules/9.9.9*'\n"
+)
+
+
+def test_a_kernel_without_headers_is_replaced_before_the_driver(site: Site) -> None:
+    guest = site.lab.add("lab-old-1", (A100,), boot=False)
+    shutil.copytree(site.lab.folder / "repository", guest.disk / "srv/nvidia")
+    (guest.disk / "lib/modules" / OLD).mkdir(parents=True)
+    drop_in = guest.disk / "etc/systemd/system/vdl-guestinfo.service.d/old.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text(FORGET)
+    guest.boot()
+    guest.wait()
+    assert guest.run("uname", "-r").strip() == OLD
+    guest.run("touch", "/var/lib/old")
+
+    refused = site.run(guest, nvidia_driver_reboot=False, **DIRECT)
+    assert f"has no linux-headers-{OLD} any more" in (refused.message or "")
+    result = site.run(guest, **DIRECT)
+    assert result.message is None
+    assert guest.machine.boots == 2
+    assert loaded(guest) == "535.183.01"
