@@ -8,6 +8,7 @@ deletes these machines, and leaves it to the user's own ssh settings and known_h
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +18,12 @@ from typing import Any
 
 from provision.errors import UsageError
 from provision.guests.environment import ansible_program, environment
+from provision.spec.document import short
 
 # What vdl assumes of a machine that says nothing else of itself.
 ASSUMED = {"vdl_group": "baremetal", "vdl_gpu_mode": "bare-metal"}
 TAIL_LINES = 15
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 READ_SECONDS = 120.0
 
 
@@ -53,6 +56,9 @@ def read_bare_metal(sources: Sequence[Path], lab_machines: Iterable[str]) -> Bar
     known = listed.get("_meta", {}).get("hostvars", {})
     if not named:
         raise _unreadable(*sources, "no machine is named there")
+    # A name becomes a path of results. And Ansible takes YAML with a mistake in it for INI.
+    if odd := [name for name in named if not _NAME.fullmatch(name)]:
+        raise _unreadable(*sources, f"{short(odd[0])} is no name of a machine")
     if both := sorted(set(named) & set(lab_machines)):
         raise _unreadable(*sources, f"the lab has machines of these names: {', '.join(both)}")
     for name, variables in known.items():
@@ -77,7 +83,8 @@ def _list(sources: Sequence[Path]) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             raise _unreadable(*sources, f"Ansible needs more than {READ_SECONDS:.0f} s") from None
     if done.returncode != 0:
-        raise _unreadable(*sources, "\n".join(done.stderr.strip().splitlines()[-TAIL_LINES:]))
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise _unreadable(*sources, "\n".join(lines[-TAIL_LINES:]))
     listed: dict[str, Any] = json.loads(done.stdout)
     return listed
 

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import WORLD, Site, served
+from tests.guests.metal import own_inventory
+from tests.guests.sshd import ssh_lab
 
 
 @pytest.mark.slow
-def test_a_machine_is_configured_measured_and_reported(tmp_path: Path) -> None:
+def test_machines_are_configured_measured_and_compared_with_bare_metal(tmp_path: Path) -> None:
     world = WORLD.replace("guests: none", "guests: ssh")
-    with served(tmp_path, world) as site:
+    (tmp_path / "rack").mkdir()
+    with served(tmp_path, world) as site, ssh_lab(tmp_path / "rack", "metal-1") as rack:
         lab = site.lab("real", cpu={}, benchmark=[{"model": "mnist", "time_limit": 1}])
         site.vdl("provision", lab, "--yes").good()
         inventory_names_it(site, lab)
@@ -23,13 +26,18 @@ def test_a_machine_is_configured_measured_and_reported(tmp_path: Path) -> None:
         second = site.vdl("configure", lab, *python, "-o", "json").good().json
         (machine,) = second["machines"]
         assert (machine["done"], machine["changed"], machine["message"]) == (True, 0, None)
-        assert machine["gate"] == {"passed": True, "reasons": []}
-        folder = site.vdl("bench", lab, *python).good().out.strip()
+        assert (machine["gate"]["passed"], machine["gate"]["reasons"]) == (True, [])
+
+        metal = own_inventory(tmp_path, rack.guests["metal-1"], vdl_gpu_count=0)
+        folder = site.vdl("bench", lab, *python, "-i", metal).good().out.strip()
         assert (site.folder / folder / "run.json").is_file()
         (comparison,) = site.vdl("report", folder, "-o", "json").good().json["comparisons"]
-        (row,) = comparison["results"]
-        assert row["machine"]["simulated"] is True
-        assert row["images_per_second"]["median"] > 0
+        assert (comparison["baseline"], comparison["invalid"]) == ("bare-metal", [])
+        rows = {row["machine"]["name"]: row for row in comparison["results"]}
+        assert rows["metal-1"]["machine"]["gpu_mode"] == "bare-metal"
+        assert rows["metal-1"]["ratio"]["median"] == 1
+        assert rows["real-cpu-1"]["machine"]["simulated"] is True
+        assert rows["real-cpu-1"]["images_per_second"]["median"] > 0
 
 
 def inventory_names_it(site: Site, lab: Path) -> None:
