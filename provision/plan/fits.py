@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provision.errors import UsageError
-from provision.gpu.catalogue import Profile, catalogue
+from provision.gpu.catalogue import Profile, catalogue, stem_of
 from provision.gpu.types import AssignmentPolicy, CardMode, VgpuMode
 from provision.plan.hoststate import is_ready
 from provision.plan.names import listed
@@ -138,7 +138,10 @@ def _profiles(host: Host, card: Card) -> tuple[tuple[str, int], ...]:
     if model is None or not host.shared_direct:
         return ()
     load = load_of(card)
-    counts = ((profile, room(load, profile)) for profile in sorted(model.profiles, key=_largest))
+    # Of a model's forms (PCIe, SXM), each with profiles of its own, a host has one.
+    offered = {stem_of(offer.name) for offer in host.profiles}
+    known = [p for p in model.profiles if not offered or stem_of(p.name) in offered]
+    counts = ((profile, room(load, profile)) for profile in sorted(known, key=_largest))
     return tuple((profile.name, count) for profile, count in counts if count)
 
 

@@ -5,19 +5,20 @@ Nothing is proposed that was not found to work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from provision.gpu.types import AssignmentPolicy, CardMode
-from provision.plan.hoststate import is_ready
+from provision.gpu.catalogue import Profile
+from provision.gpu.profiles import ProfileName, parse
+from provision.gpu.types import CardMode
+from provision.plan.hostchanges import HOST_CHANGES, consolidated
 from provision.plan.names import listed
-from provision.plan.needs import ModelNeed, Need, PinnedNeed, VgpuNeed, model_of
+from provision.plan.needs import ModelNeed, Need, VgpuNeed, model_of
 from provision.plan.placement import Outcome, place
 from provision.plan.problem import Problem
 from provision.plan.refusals import Refused, unusable
 from provision.plan.request import Request
-from provision.plan.shared import could_hold
-from provision.plan.snapshot import Card, Connection, Host, Vm
+from provision.plan.snapshot import Card, Host, Vm
 from provision.plan.world import without
 from provision.spec.units import Size
 
@@ -46,15 +47,6 @@ class Case:
     requests: tuple[Request, ...]
     refusals: Sequence[tuple[Host, Refused]]
     total: int
-
-
-@dataclass(frozen=True, slots=True)
-class _HostChange:
-    """A change to single hosts. `apply` returns None where it does not concern the host."""
-
-    codes: frozenset[str]
-    text: str
-    apply: Callable[[Host, Need | None], Host | None]
 
 
 class Remedies:
@@ -88,6 +80,7 @@ class Remedies:
             self._changed_hosts(case),
             self._restarts(case),
             self._less_memory(case),
+            self._fewer_cpus(case),
             self._smaller_profile(case),
             self._more_cards(case),
         ):
@@ -119,16 +112,17 @@ class Remedies:
 
     def _changed_hosts(self, case: Case) -> Iterator[str]:
         need = case.requests[0].need
-        own = {host.id: host for host in self.problem.hosts}
+        own, reach = {host.id: host for host in self.problem.hosts}, self.problem.reach
         for change in HOST_CHANGES:
             better = [
                 changed
                 for host, refused in case.refusals
-                if refused.code in change.codes and (changed := change.apply(own[host.id], need))
+                if refused.code in change.codes
+                if (changed := change.apply(own[host.id], need, reach))
             ]
             for hosts in _single_then_together(better):
                 if self._works(case, self._with_hosts({host.id: host for host in hosts})):
-                    yield change.text.format(hosts=listed(host.name for host in hosts))
+                    yield change.text(hosts, reach)
                     break
 
     def _made_again(self, case: Case) -> Iterator[str]:
@@ -189,7 +183,7 @@ class Remedies:
             text = f"power off {listed(sorted(names))} and plan again"
             if self._works(case, emptied):
                 yield f"{text}: in another order everything fits {host.name}"
-            hosts = tuple((_consolidate(h) or h) if h.id == host.id else h for h in emptied.hosts)
+            hosts = tuple((consolidated(h) or h) if h.id == host.id else h for h in emptied.hosts)
             if hosts != emptied.hosts and self._works(case, replace(emptied, hosts=hosts)):
                 yield f"switch {host.name} to consolidation, {text}"
 
@@ -204,11 +198,24 @@ class Remedies:
                 yield f"lower the memory of {group} to {Size(memory)}"
             memory = memory // 2 // GIB * GIB
 
+    def _fewer_cpus(self, case: Case) -> Iterator[str]:
+        small = {h.cpus for h, refused in case.refusals if refused.code == "cpu-capacity"}
+        group = case.requests[0].group
+        for cpus in sorted(small, reverse=True)[:HALVINGS]:
+            if self._works(case, self._with_requests(group, cpus=cpus)):
+                yield f"lower the CPUs of {group} to {cpus}"
+
     def _with_requests(
-        self, group: str, memory: int | None = None, need: Need | None = None
+        self,
+        group: str,
+        memory: int | None = None,
+        need: Need | None = None,
+        cpus: int | None = None,
     ) -> Problem:
         requests = tuple(
-            replace(r, memory=memory or r.memory, need=need or r.need) if r.group == group else r
+            replace(r, memory=memory or r.memory, need=need or r.need, cpus=cpus or r.cpus)
+            if r.group == group
+            else r
             for r in self.problem.requests
         )
         return replace(self.problem, requests=requests)
@@ -217,11 +224,13 @@ class Remedies:
         need = case.requests[0].need
         if not isinstance(need, VgpuNeed) or need.model is None or need.group:
             return
+        # A form of the card (PCIe, SXM) has profiles of its own: the same of another form first.
         smaller = [
             profile
             for profile in need.model.profiles
-            if profile.mig is need.profile.mig
-            and profile.framebuffer_mib < need.profile.framebuffer_mib
+            if profile.mig is need.profile.mig and profile.name != need.profile.name
+            if profile.framebuffer_mib < need.profile.framebuffer_mib
+            or _form_free(profile) == _form_free(need.profile)
         ]
         smaller.sort(key=lambda profile: (-profile.framebuffer_mib, profile.name))
         for profile in smaller[:SMALLER_PROFILES]:
@@ -268,88 +277,7 @@ def _single_then_together(hosts: Sequence[Host]) -> Iterator[Sequence[Host]]:
     yield from (few[:count] for count in range(2, len(few) + 1))
 
 
-def _consolidate(host: Host, _need: Need | None = None) -> Host | None:
-    if host.policy is AssignmentPolicy.CONSOLIDATION:
-        return None
-    return replace(host, policy=AssignmentPolicy.CONSOLIDATION)
-
-
-def _reboot(host: Host, _need: Need | None) -> Host | None:
-    if all(card.passthrough_active for card in host.cards):
-        return None
-    return replace(host, cards=tuple(replace(card, passthrough_active=True) for card in host.cards))
-
-
-def _share(host: Host, need: Need | None) -> Host | None:
-    """Return the host in shared direct mode, the cards that have the profile shared."""
-    if not isinstance(need, VgpuNeed):
-        return None
-    cards = tuple(
-        replace(card, mode=CardMode.SHARED) if could_hold(card, need) and not card.uses else card
-        for card in host.cards
-    )
-    return replace(host, shared_direct=True, cards=cards)
-
-
-def _pass_through(host: Host, need: Need | None) -> Host | None:
-    if not isinstance(need, ModelNeed | PinnedNeed):
-        return None
-    return replace(host, cards=tuple(_passed_through(card, need) for card in host.cards))
-
-
-def _passed_through(card: Card, need: ModelNeed | PinnedNeed) -> Card:
-    if card.uses or not need.means(card):
-        return card
-    return replace(card, mode=CardMode.PASSTHROUGH, passthrough_active=True)
-
-
-def _label(host: Host, need: Need | None) -> Host | None:
-    """Return the host with the wanted label on its free cards that have none."""
-    if not isinstance(need, ModelNeed) or need.label is None:
-        return None
-    plain = replace(need, label=None)
-    cards = tuple(
-        replace(card, label=need.label)
-        if plain.means(card) and is_ready(card) and card.label is None and not card.uses
-        else card
-        for card in host.cards
-    )
-    return replace(host, cards=cards) if cards != host.cards else None
-
-
-def _bring_back(host: Host, _need: Need | None) -> Host | None:
-    return replace(host, connection=Connection.CONNECTED, in_maintenance=False)
-
-
-HOST_CHANGES = (
-    _HostChange(
-        frozenset({"gpu-profile-locked", "gpu-capacity", "affinity"}),
-        "switch {hosts} to consolidation",
-        _consolidate,
-    ),
-    _HostChange(
-        frozenset({"passthrough-inactive"}),
-        "reboot {hosts}, so that the changed passthrough setting becomes active",
-        _reboot,
-    ),
-    _HostChange(
-        frozenset({"graphics-mode"}),
-        "set {hosts} to shared direct with `vdl host prepare`",
-        _share,
-    ),
-    _HostChange(
-        frozenset({"passthrough-inactive"}),
-        "set the cards of {hosts} to passthrough with `vdl host prepare`",
-        _pass_through,
-    ),
-    _HostChange(
-        frozenset({"gpu-unknown", "gpu-in-use", "gpu-capacity"}),
-        "put the label on free cards of {hosts} with `vdl host prepare --label`",
-        _label,
-    ),
-    _HostChange(
-        frozenset({"host-unavailable"}),
-        "connect {hosts} and take it out of maintenance mode",
-        _bring_back,
-    ),
-)
+def _form_free(profile: Profile) -> ProfileName | None:
+    """Return what a profile's name says beside the form of its card."""
+    parsed = parse(profile.name)
+    return replace(parsed, gpu="") if parsed is not None else None
