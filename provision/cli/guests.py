@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.bench.gates import FAILED, Gate, gate_of
-from provision.bench.results import read_gates, read_results, turned_away
+from provision.bench.gates import Gate, gate_of
+from provision.bench.results import read_results, turned_away
 from provision.bench.schedule import Benched, bench
 from provision.cli.guestoptions import NOTHING_SAID, GuestOptions
 from provision.cli.guestprogress import watching
@@ -20,7 +20,7 @@ from provision.guests.configure import Guests, Settings, configure, reach_guests
 from provision.guests.events import PlaybookResult
 from provision.guests.firstuse import FirstUse, fingerprints
 from provision.guests.runs import Failures, RunKind
-from provision.report.gates import trouble
+from provision.report.words import evidence
 from provision.spec.model import Lab
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def bench_stage(stage: Stage, results: Path, *, distributed: bool = False) -> Be
             on_event=on_event, deadline=stage.deadline, stop=stop,
         )  # fmt: skip
     _tell(benched.playbook)
-    for text in trouble(read_gates(benched.folder), FAILED):
-        say(text.plain)
+    for text in _doubts(benched.folder):
+        say(text)
     say(f"results: {benched.folder}")
     return benched
 
@@ -149,6 +149,21 @@ def _tell(result: PlaybookResult) -> None:
         say(text)
     if result.log:
         say(f"log: {result.log}")
+
+
+def _doubts(run: Path) -> list[str]:
+    """Return each machine whose results its gate makes invalid, with the evidence."""
+    try:
+        results = read_results(run)
+    except UsageError as error:
+        # What was measured lies there, and whoever reports on it is refused for the same reason.
+        return [error.text()]
+    texts = []
+    for result in results:
+        if shown := list(evidence(result)):
+            told = f"{result.machine.name}: not valid: {'; '.join(result.reasons)}"
+            texts.append("\n  ".join([told, *shown]))
+    return list(dict.fromkeys(texts))
 
 
 def gates_of(result: PlaybookResult) -> dict[str, Gate]:

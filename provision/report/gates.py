@@ -24,13 +24,13 @@ def render_gates(gates: Mapping[str, Gate]) -> RenderableType:
     for name, gate in gates.items():
         for row in _rows(name, gate, every=len(gates) <= FEW):
             table.add_row(*row)
-    return Group(table, *trouble(gates, FAILED, WARNED, UNKNOWN))
+    return Group(table, *_trouble(gates))
 
 
-def trouble(gates: Mapping[str, Gate], *states: str) -> Iterator[Text]:
-    """Yield the checks in one of these states, each with its evidence and what to do."""
+def _trouble(gates: Mapping[str, Gate]) -> Iterator[Text]:
+    """Yield the checks that are not passed, each with its evidence and what to do."""
     for name, gate in gates.items():
-        for check in gate.in_state(*states):
+        for check in gate.in_state(*STYLES):
             yield Text("\n".join([f"{name}: {check.state}: {check.line}", *_below(check)]),
                        style=STYLES[check.state])  # fmt: skip
 
