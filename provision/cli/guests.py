@@ -12,6 +12,7 @@ from provision.bench.schedule import Benched, bench
 from provision.cli.guestoptions import NOTHING_SAID, GuestOptions
 from provision.cli.guestprogress import watching
 from provision.cli.guestresults import error_of, failures
+from provision.cli.hostkeywait import PATIENCE_SECONDS, snapshot_with_keys
 from provision.cli.output import say, show
 from provision.deadline import Deadline
 from provision.errors import UsageError
@@ -41,11 +42,17 @@ class Stage:
 
 
 def open_stage(
-    lab_file: Path, lab: Lab, vcenter: VCenter, options: GuestOptions = NOTHING_SAID
+    lab_file: Path,
+    lab: Lab,
+    vcenter: VCenter,
+    options: GuestOptions = NOTHING_SAID,
+    *,
+    patient: bool = True,
 ) -> Stage:
     """Read where the guests are and which host keys they publish.
 
-    None is contacted yet, but those of which no key is known where the options agree to it.
+    If `patient`, keys that are missing are waited for, unless any key is accepted anyway. No
+    guest is contacted yet, but those of which no key is known where the options agree to it.
 
     Raises:
         UsageError: A file that the options name can't be used.
@@ -58,11 +65,13 @@ def open_stage(
     )
     minutes = options.deadline
     deadline = Deadline.after(minutes * SECONDS_A_MINUTE) if minutes else None
-    snapshot = vcenter.snapshot(lab)
+    first_use = FirstUse() if options.accept_new_host_keys else None
+    patience = Deadline.after(PATIENCE_SECONDS if patient and first_use is None else 0)
+    snapshot = snapshot_with_keys(vcenter, lab, state, (patience, deadline))
     guests = reach_guests(
         lab, snapshot.vms, state,
         hosts=snapshot.hosts, simulated=snapshot.vcenter.simulated,
-        first_use=FirstUse() if options.accept_new_host_keys else None,
+        first_use=first_use,
     )  # fmt: skip
     for name in guests.renewed:
         say(f"{name} was built anew: its new host key replaces the old one")

@@ -49,7 +49,7 @@ def command(
     """  # fmt: skip
     lab = load_lab(lab_file)
     with vcenter_of(lab, vcenter) as connection:
-        guests = open_stage(lab_file, lab, connection).guests
+        guests = open_stage(lab_file, lab, connection, patient=False).guests
     for machine, reason in guests.left_out.items():
         say(f"left out: {machine}: {reason}")
     if name is not None:

@@ -50,11 +50,22 @@ def keys_of(
     return known
 
 
+def keyless(guests: Iterable[Guest], memory: Mapping[str, Remembered]) -> tuple[str, ...]:
+    """Return the guests that have published nothing, and of which nothing is remembered."""
+    return tuple(
+        guest.name
+        for guest in guests
+        if not guest.host_keys.strip() and not _remembered(guest, memory)
+    )
+
+
 def _known(guest: Guest, memory: Mapping[str, Remembered]) -> tuple[str, ...]:
     """Return the keys that a guest publishes, else those that the same VM had earlier, or none."""
+    return parse_host_keys(guest.host_keys) or _remembered(guest, memory)
+
+
+def _remembered(guest: Guest, memory: Mapping[str, Remembered]) -> tuple[str, ...]:
     remembered = memory.get(guest.vm.instance_uuid)
-    if keys := parse_host_keys(guest.host_keys):
-        return keys
     return remembered.keys if remembered and remembered.vm_id == guest.vm.id else ()
 
 

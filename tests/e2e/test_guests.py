@@ -55,8 +55,9 @@ def test_a_machine_that_proves_no_key_is_left_out_and_named(fresh_site: Site) ->
     done = fresh_site.vdl("inventory", lab, "-o", "json").good()
     assert done.json["_meta"]["hostvars"] == {}
     assert "left out: mute-cpu-1: the guest publishes no SSH host key" in done.err
-    failed = fresh_site.vdl("configure", lab, "-o", "json")
+    failed = fresh_site.vdl("configure", lab, "-o", "json", "--deadline", "0.05")
     assert failed.code == 1
+    assert "waiting for the SSH host keys of mute-cpu-1" in failed.err
     assert "1 of 1 machines could not be configured" in failed.err
     (machine,) = failed.json["machines"]
     assert (machine["machine"], machine["unreachable"]) == ("mute-cpu-1", True)
