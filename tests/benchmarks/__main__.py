@@ -9,7 +9,7 @@ import platform
 import sys
 from datetime import UTC, datetime
 
-ALL = ("help", "discovery", "placement", "provision")
+ALL = ("help", "discovery", "inventory", "placement", "provision")
 
 
 def main(names: list[str]) -> None:
