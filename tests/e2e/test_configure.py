@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from provision.simulator.server import Simulator
 from tests.e2e.site import VDL, WORLD, Done, Site, settings
@@ -165,3 +167,22 @@ def read(terminal: int) -> str:
         return os.read(terminal, 4096).decode(errors="replace")
     except OSError:  # Linux: the other side has hung up
         return ""
+
+
+def test_the_inventory_is_a_script_for_ansible_and_a_file(pair: Site) -> None:
+    script = pair.folder / "lab.sh"
+    script.write_text(f'#!/bin/sh\nexec {VDL} inventory {pair.folder}/lab.yaml "$@"\n')
+    script.chmod(0o700)
+    words = [VDL.with_name("ansible-inventory"), "-i", script, "--list"]
+    listed = subprocess.run(
+        words, cwd=pair.folder, env=pair.env(), capture_output=True, text=True, check=True
+    )
+    seen = json.loads(listed.stdout, object_hook=lambda o: o.get("__ansible_unsafe", o))
+    one = pair.vdl("inventory", "--host", ONE).good().json
+    assert seen["_meta"]["hostvars"][ONE] == one
+    assert "known_hosts" in one["ansible_ssh_common_args"]
+    assert (one["vdl_group"], one["vdl_gpu_mode"]) == ("cpu", "none")
+    static = yaml.safe_load(pair.vdl("inventory", "-o", "yaml").good().out)["all"]
+    assert list(static["hosts"]) == [ONE, TWO]
+    assert list(static["children"]["group_cpu"]["hosts"]) == [ONE, TWO]
+    pair.vdl("inventory", "--host", "pair-cpu-9").refused(2, "no such machine: 'pair-cpu-9'", ONE)
