@@ -66,8 +66,9 @@ class Question:
 
     @property
     def kernel_root(self) -> Path:
-        """Where /proc and /sys are."""
-        return self._stage / "root" if self.plays else Path(self.root)
+        """Where /proc and /sys are; the stage may have its own."""
+        played = self._stage / "root"
+        return played if self.plays and played.is_dir() else Path(self.root)
 
     @property
     def wants_gpus(self) -> bool:
