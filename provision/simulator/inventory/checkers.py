@@ -80,10 +80,24 @@ class _Checker(SimObject):
         call: Call,
         name: str,
         vm: VirtualMachine | None,
-        hosts: list[Host],
         tests: Callable[[Host], Iterable[Test]],
+        *,
+        host: Any,
+        pool: Any,
+        inferred: bool = True,
     ) -> Any:
-        """Start the task whose result tells the faults of all tests, host by host."""
+        """Start the task whose result tells the faults of all tests, host by host.
+
+        Args:
+            call: The call of the check.
+            name: The check.
+            vm: What it is about; None for a VM that does not exist.
+            tests: The tests of a host.
+            host: The host that the client names, if any.
+            pool: The resource pool that it names, if any.
+            inferred: Whether the VM's own place will do where it names neither.
+        """
+        hosts = self._hosts(vm if inferred else None, host, pool)
 
         def work() -> Any:
             return _Result.Array(_result(vm, host, tests(host)) for host in hosts)
@@ -137,8 +151,10 @@ class ProvisioningChecker(_Checker):
             yield lambda: _make(_copy(source, target, name, there), host)
             yield lambda: require_network(_copy(source, target, name, there), host)
 
-        hosts = self._hosts(source, spec.location.host, spec.location.pool)
-        return self._answer(call, "CheckClone_Task", source, hosts, tests)
+        where = spec.location
+        return self._answer(
+            call, "CheckClone_Task", source, tests, host=where.host, pool=where.pool
+        )
 
 
 def _copy(source: VirtualMachine, folder: Folder, name: str, spec: Any) -> Candidate:
@@ -171,13 +187,11 @@ class CompatibilityChecker(_Checker):
         """Tell what would keep a VM from being registered on a host."""
         del testType
         found = self.inventory.vm(vm)
-        return self._answer(
-            call,
-            "CheckCompatibility_Task",
-            found,
-            self._hosts(found, host, pool),
-            lambda host: _suits(lambda: found, host),
-        )
+
+        def tests(host: Host) -> Iterator[Test]:
+            return _suits(lambda: found, host)
+
+        return self._answer(call, "CheckCompatibility_Task", found, tests, host=host, pool=pool)
 
     @method("CheckVmConfig_Task")
     def check_config(
@@ -201,14 +215,10 @@ class CompatibilityChecker(_Checker):
             )
             return Candidate(config.name, config)
 
-        hosts = self._hosts(found, host, pool)
-        return self._answer(
-            call,
-            "CheckVmConfig_Task",
-            found,
-            hosts,
-            lambda host: _suits(lambda: candidate(host), host),
-        )
+        def tests(host: Host) -> Iterator[Test]:
+            return _suits(lambda: candidate(host), host)
+
+        return self._answer(call, "CheckVmConfig_Task", found, tests, host=host, pool=pool)
 
     @method("CheckPowerOn_Task")
     def check_power_on(
@@ -228,8 +238,9 @@ class CompatibilityChecker(_Checker):
             yield lambda: admission.admit(found, host)
 
         # Unlike the other checks, this one never infers where (API reference, parameter `host`).
-        hosts = self._hosts(None, host, pool)
-        return self._answer(call, "CheckPowerOn_Task", found, hosts, tests)
+        return self._answer(
+            call, "CheckPowerOn_Task", found, tests, host=host, pool=pool, inferred=False
+        )
 
 
 def _suits(vm: Callable[[], admission.Runnable], host: Host) -> Iterator[Test]:

@@ -106,6 +106,14 @@ class SearchIndex(SimObject):
         else:
             yield from self._vms(datacenter, lambda vm: vm.config.uuid == wanted)
 
+    def _by_dns_name(self, name: str, datacenter: Any, *, vms: bool) -> Iterator[Any]:
+        if vms:
+            return self._vms(datacenter, lambda vm: vm.guest.hostname == name)
+        return (host.ref for host in self.inventory.hosts.values() if host.name == name)
+
+    def _by_ip(self, ip: str, datacenter: Any, *, vms: bool) -> Iterator[Any]:
+        return self._vms(datacenter, lambda vm: vms and ip in vm.guest.addresses)
+
     def _vms(self, datacenter: Any, fits: Callable[[VirtualMachine], bool]) -> Iterator[Any]:
         for vm in self.inventory.vms.values():
             if vm.made and fits(vm) and self._within(vm, datacenter):
@@ -125,10 +133,7 @@ class SearchIndex(SimObject):
         datacenter: Any = None,
     ) -> Any:
         """Return a VM by what its guest calls itself, or a host by name."""
-        if vmSearch:
-            return next(self._vms(datacenter, lambda vm: vm.guest.hostname == dnsName), None)
-        hosts = self.inventory.hosts.values()
-        return next((host.ref for host in hosts if host.name == dnsName), None)
+        return next(self._by_dns_name(dnsName, datacenter, vms=vmSearch), None)
 
     @method("FindByIp")
     def by_ip(
@@ -139,9 +144,7 @@ class SearchIndex(SimObject):
         datacenter: Any = None,
     ) -> Any:
         """Return a VM by an address that its guest reports; hosts have none here."""
-        if not vmSearch:
-            return None
-        return next(self._vms(datacenter, lambda vm: ip in vm.guest.addresses), None)
+        return next(self._by_ip(ip, datacenter, vms=vmSearch), None)
 
     @method("FindAllByDnsName")
     def all_by_dns_name(
@@ -152,9 +155,7 @@ class SearchIndex(SimObject):
         datacenter: Any = None,
     ) -> list[Any]:
         """Return all VMs whose guests call themselves so, or all hosts of that name."""
-        if vmSearch:
-            return list(self._vms(datacenter, lambda vm: vm.guest.hostname == dnsName))
-        return [host.ref for host in self.inventory.hosts.values() if host.name == dnsName]
+        return list(self._by_dns_name(dnsName, datacenter, vms=vmSearch))
 
     @method("FindAllByIp")
     def all_by_ip(
@@ -165,7 +166,7 @@ class SearchIndex(SimObject):
         datacenter: Any = None,
     ) -> list[Any]:
         """Return all VMs that report this address; hosts have none here."""
-        return list(self._vms(datacenter, lambda vm: ip in vm.guest.addresses)) if vmSearch else []
+        return list(self._by_ip(ip, datacenter, vms=vmSearch))
 
     @method("FindByDatastorePath")
     def by_datastore_path(self, _: Call, datacenter: Any, path: str) -> Any:

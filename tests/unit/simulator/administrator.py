@@ -115,3 +115,29 @@ def pinned(address: str, device_id: int, system_id: str) -> Any:
         deviceName="GPU",
     )
     return Passthrough(backing=backing)
+
+
+def edit(device: Any) -> Any:
+    """Return the change that edits a device."""
+    return vim.vm.device.VirtualDeviceSpec(operation="edit", device=device)
+
+
+def remove(device: Any) -> Any:
+    """Return the change that removes a device."""
+    return vim.vm.device.VirtualDeviceSpec(operation="remove", device=device)
+
+
+def settings(vm: Any) -> dict[str, str]:
+    """Return a VM's `extraConfig`."""
+    return {entry.key: entry.value for entry in vm.config.extraConfig}
+
+
+def gpus(vm: Any) -> list[Any]:
+    """Return a VM's passthrough devices."""
+    return [d for d in vm.config.hardware.device if isinstance(d, Passthrough)]
+
+
+def the(kind: type[Any], vm: Any) -> Any:
+    """Return the only device of a kind."""
+    (found,) = (d for d in vm.config.hardware.device if isinstance(d, kind))
+    return found

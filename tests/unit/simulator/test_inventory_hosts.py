@@ -8,7 +8,6 @@ import pytest
 from pyVmomi import vim, vmodl
 
 from provision.simulator.engine.clock import ManualClock
-from provision.simulator.server import Simulator
 from tests.conftest import MakeSimulator
 from tests.unit.simulator.administrator import Administrator, add, mmio, vgpu
 
@@ -32,21 +31,6 @@ DC0:
         job: {host: esx-03, memory: 8 GiB, power: on, gpu: {vgpu: nvidia_h100-7-80c}}
 """
 FIRST, SECOND = "0000:3b:00.0", "0000:86:00.0"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def simulator_(in_process: MakeSimulator, clock: ManualClock) -> Simulator:
-    return in_process(WORLD, clock=clock)
-
-
-@pytest.fixture
-def admin(simulator_: Simulator) -> Administrator:
-    return Administrator(simulator_)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pyVmomi import vim, vmodl
 from provision.simulator.engine.clock import ManualClock
 from provision.simulator.guests.backend import GuestReport, NoGuests, Start
 from provision.simulator.inventory.guest import SHUTDOWN_SECONDS
-from provision.simulator.server import Simulator
 from tests.conftest import MakeSimulator
 from tests.unit.simulator.administrator import Administrator, add, by_model, mmio, option
 
@@ -61,21 +60,6 @@ class OrderlyGuests(SlowGuests):
     def restart(self, moid: str) -> bool:
         self.asked.append(f"restart {moid}")
         return True
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def simulator_(in_process: MakeSimulator, clock: ManualClock) -> Simulator:
-    return in_process(WORLD, clock=clock)
-
-
-@pytest.fixture
-def admin(simulator_: Simulator) -> Administrator:
-    return Administrator(simulator_)
 
 
 def gpu_vm(admin: Administrator, name: str = "mine", host: str = "esx-01") -> Any:
