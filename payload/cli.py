@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from payload import listing, output, selftest
@@ -35,20 +35,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, writer: Writer) -> int:
-    progress = Progress(sys.stderr, time.monotonic, settings.batch_size)
+    progress = Progress(sys.stderr, time.monotonic, settings.global_batch_size)
     with stop_requests() as stop:
         document = run(settings, stop, progress, writer.write)
     for reason in document["reasons"]:
         progress.say(reason)
     for warning in document["warnings"]:
         progress.say(f"warning: {warning}")
-    if document["valid"]:
-        figures = document["throughput"]
-        progress.say(
+    for line in summary(document):
+        progress.say(line)
+    return 0 if document["valid"] and writer.done else 1
+
+
+def summary(document: Json) -> Iterator[str]:
+    """Yield the lines that a person wants to see of a valid document."""
+    figures, ceilings = document["throughput"], document["ceilings"]
+    if document["valid"] and figures["median"]:
+        yield (
             f"{figures['median']:.1f} images/s "
             f"({figures['low']:.1f} to {figures['high']:.1f}), {document['stopped_by']}"
         )
-    return 0 if document["valid"] and writer.done else 1
+    if not ceilings:
+        return
+    for name, unit in (
+        ("matmul", "FLOP/s"),
+        ("convolution", "FLOP/s"),
+        ("memory", "B/s"),
+        ("host_to_device", "B/s"),
+    ):
+        if ceilings[name]:
+            share = ceilings.get(f"of_{name}")
+            of_it = f", of which the model reaches {share:.0%}" if share else ""
+            speed = ceilings[name]["per_second"] / 1e9
+            yield f"{name.replace('_', ' ')}: {speed:.1f} G{unit}{of_it}"
 
 
 def _self_test(engine: str, writer: Writer) -> int:

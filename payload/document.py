@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from payload.convolution import Convolution
 from payload.measurement import Learning, Measurement
 from payload.settings import DIGITS, SYNTHETIC, Settings
 
@@ -39,6 +40,8 @@ class Record:
         weights_sha256: Digest of the trained weights, in a job.
         measurement: The step times themselves.
         learning: Epochs on real data.
+        convolutions: The model's costliest ones, which are a ceiling of it.
+        ceilings: What the device does at best, where it was measured.
         telemetry: What was seen of the machine while steps were timed.
         reasons: Why the result is not valid, each as `code: text`.
         warnings: What a reader of the figures should know, each as `code: text`.
@@ -57,6 +60,8 @@ class Record:
     weights_sha256: str | None = None
     measurement: Measurement = field(default_factory=Measurement)
     learning: Learning = field(default_factory=Learning)
+    convolutions: tuple[Convolution, ...] = ()
+    ceilings: Json | None = None
     telemetry: Json | None = None
     reasons: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -87,6 +92,7 @@ def build(record: Record) -> Json:
         "throughput": throughput(record),
         "training": _training(record),
         "job": _job(record),
+        "ceilings": record.ceilings,
         "telemetry": record.telemetry,
         "environment": record.environment | {"framework": record.framework},
         "valid": not record.reasons,

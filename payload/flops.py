@@ -13,6 +13,8 @@ from math import prod
 import keras
 from keras import layers
 
+from payload.convolution import Convolution
+
 FLOP_PER_MAC = 2
 
 
@@ -26,6 +28,19 @@ class Flops:
     def as_dict(self) -> dict[str, int]:
         """Return both by name."""
         return asdict(self)
+
+
+def costliest(model: keras.Model) -> tuple[Convolution, ...]:
+    """Return the convolutions that cost most, each shape once: several may cost alike."""
+    found = [_convolution(layer) for layer in model.layers if isinstance(layer, layers.Conv2D)]
+    most = max(each.macs for each in found)
+    return tuple(dict.fromkeys(each for each in found if each.macs == most))
+
+
+def _convolution(layer: layers.Conv2D) -> Convolution:
+    _, height, width, _ = layer.output.shape
+    *window, inputs, outputs = layer.kernel.shape
+    return Convolution(height, width, inputs, outputs, (window[0], window[1]))
 
 
 def per_image(model: keras.Model) -> Flops:
@@ -46,8 +61,7 @@ def layer_macs(layer: keras.Layer) -> int:
     Convolution: `k*k*c_in*c_out` for each of the `h*w` output positions. Dense: `n_in*n_out`.
     """
     if isinstance(layer, layers.Conv2D):
-        _, height, width, _ = layer.output.shape
-        return int(prod(layer.kernel.shape) * height * width)
+        return _convolution(layer).macs
     if isinstance(layer, layers.Dense):
         return int(prod(layer.kernel.shape))
     return 0

@@ -89,19 +89,36 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """What a run is doing now.
+
+    Attributes:
+        phase: `first step`, `warm-up`, `timed`, `epoch 1`, `ceiling: matmul`.
+        step_seconds: Of the last step; `None` where nothing trains.
+        done: Share of the phase, 0 to 1; `None` if it has no end that is known.
+        left_seconds: Until the phase ends at the latest; `None` if unknown.
+    """
+
+    phase: str
+    step_seconds: float | None = None
+    done: float | None = None
+    left_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the loop gets from outside.
 
     Attributes:
         clock: Monotonic seconds.
         check_stop: Raises `Interrupted` when the run is to end.
-        progress: Told the phase (`warm-up`, `timed`, `epoch 1`) and the seconds per step.
+        progress: Told now and then what the run is doing.
         timed: Entered while steps are timed; watches the machine.
     """
 
     clock: Callable[[], float]
     check_stop: Callable[[], None]
-    progress: Callable[[str, float], None]
+    progress: Callable[[Moment], None]
     timed: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
@@ -124,6 +141,7 @@ class Loop:
         """
         record = self._record
         record.first_step_seconds = self._window("first step", 1)
+        self._tell("first step", record.first_step_seconds)
         record.loss_first = record.loss_last
         started = self._around.clock()
         self._warm_up(limits, started)
@@ -141,6 +159,7 @@ class Loop:
             longest = min(longest, WARMUP_SHARE * limits.time_limit)
         while (elapsed := self._around.clock() - started) < longest:
             times.append(self._window("warm-up", record.window_steps))
+            self._tell("warm-up", times[-1], elapsed / longest, longest - elapsed)
             record.warmup_steps += record.window_steps
             if len(times) == CALIBRATION_STEPS:
                 record.window_steps = self._window_steps(statistics.median(times), limits)
@@ -175,6 +194,28 @@ class Loop:
             record.steps.append(self._window("timed", count))
             record.timed_steps += count
             record.timed_seconds += count * record.steps[-1]
+            self._tell_timed(limits, now - started)
+
+    def _tell_timed(self, limits: Limits, elapsed: float) -> None:
+        """Tell how far the timed steps are; an interval that gets narrow ends them sooner."""
+        record, step = self._record, self._record.steps[-1]
+        if limits.steps is not None:
+            left = (limits.steps - record.timed_steps) * step
+            self._tell("timed", step, record.timed_steps / limits.steps, left)
+        elif limits.time_limit is not None:
+            left = limits.time_limit - elapsed
+            self._tell("timed", step, elapsed / limits.time_limit, left)
+        else:
+            self._tell("timed", step)
+
+    def _tell(
+        self,
+        phase: str,
+        step_seconds: float,
+        done: float | None = None,
+        left: float | None = None,
+    ) -> None:
+        self._around.progress(Moment(phase, step_seconds, done, left))
 
     def _is_precise(self, limits: Limits) -> bool:
         record = self._record
@@ -203,8 +244,10 @@ class Loop:
         seconds, left = 0.0, self._trainer.epoch_steps
         while left > 0:
             count = min(self._record.window_steps, left)
-            seconds += count * self._window(phase, count)
+            step = self._window(phase, count)
+            seconds += count * step
             left -= count
+            self._tell(phase, step, 1 - left / self._trainer.epoch_steps, left * step)
         return seconds
 
     def _window(self, phase: str, steps: int) -> float:
@@ -217,5 +260,4 @@ class Loop:
             self._record.loss_last = None
             raise Diverged(f"the loss became {loss} in {phase}", fix="lower --learning-rate")
         self._record.loss_last = loss
-        self._around.progress(phase, seconds)
         return seconds

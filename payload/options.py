@@ -9,6 +9,7 @@ from pathlib import Path
 
 from payload import mirror
 from payload.settings import (
+    CEILINGS,
     DEFAULT_JOIN_SECONDS,
     DEFAULT_PRECISION_TARGET,
     DEFAULT_TIME_LIMIT,
@@ -161,6 +162,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"how long to wait for the other workers (default: {DEFAULT_JOIN_SECONDS:.0f})",
     )
+    add(
+        "--ceilings",
+        choices=CEILINGS,
+        default="on",
+        help="also measure what matmul, convolution and memory of the device give at best, some "
+        "seconds each, and compare; or measure only that (default: on)",
+    )
     add("--output", default=STDOUT, metavar="FILE", help="default: standard output")
     return parser
 
@@ -174,6 +182,8 @@ def _conflicts(options: argparse.Namespace) -> Iterator[str]:
     if options.target_accuracy and not options.epochs:
         yield "--target-accuracy needs --epochs"
     yield from _data_conflicts(options)
+    if options.ceilings == "only" and options.epochs:
+        yield "--ceilings only trains nothing, so --epochs makes no sense with it"
     if options.engine != "tensorflow" and options.xla:
         yield "--xla goes with tensorflow: jax always compiles with XLA, torch never does"
     if options.xla == "on" and options.devices > 1:
@@ -247,6 +257,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         tf32=SWITCH[options.tf32],
         threads=options.threads,
         deterministic=options.deterministic,
+        ceilings=options.ceilings,
         precision_target=options.precision_target,
         cluster=cluster.parse(options.workers, options.rank, os.environ)
         if options.workers

@@ -105,7 +105,7 @@ def _train(record: Record, job: Job, stop: StopRequest, progress: Progress) -> N
     job.join(settings.join_seconds, stop.check)
     cards = Cards.open()
     watch = Watch(cards)
-    around = Surroundings(job.clock, stop.check, progress.step, watch.running)
+    around = Surroundings(job.clock, stop.check, progress.show, watch.running)
     try:
         session.train(engine, settings, record, around)
     finally:

@@ -6,12 +6,14 @@ This module imports Keras: what runs before an engine is loaded imports this one
 from __future__ import annotations
 
 from payload import flops, models, shares, statistics
+from payload.ceilings import Ceilings, achieved
 from payload.document import Json, Record
 from payload.engines import objective
 from payload.engines.port import Engine
 from payload.feeds import describe_feed
-from payload.loop import Limits, Loop, Surroundings, Trainer
+from payload.loop import Limits, Loop, Moment, Surroundings, Trainer
 from payload.measurement import Measurement
+from payload.probe import Timer
 from payload.settings import Settings
 
 
@@ -24,21 +26,54 @@ def train(engine: Engine, settings: Settings, record: Record, surroundings: Surr
     measurement = record.measurement
     try:
         trainer = prepare(engine, settings, record)
-        record.input |= {"images_per_second_alone": trainer.feed_images_per_second()}
+        if settings.ceilings != "only":
+            _train(trainer, settings, record, surroundings)
+        if settings.ceilings != "off":
+            record.ceilings = _ceilings(engine, settings, record, surroundings)
         if settings.epochs:
-            trainer.remember_start()
-        loop = Loop(trainer, measurement, surroundings)
-        limits = Limits(
-            settings.steps, settings.time_limit, settings.seed, settings.precision_target
-        )
-        loop.measure(limits)
-        if settings.epochs:
-            loop.learn(settings.epochs, settings.target_accuracy, record.learning)
+            Loop(trainer, measurement, surroundings).learn(
+                settings.epochs, settings.target_accuracy, record.learning
+            )
         if settings.cluster is not None:
             record.weights_sha256 = trainer.digest()
     finally:
         if measurement.steps:
             record.summary = summarise(measurement, settings.global_batch_size, settings.seed)
+            if record.ceilings is not None:
+                record.ceilings |= _shares(settings, record)
+
+
+def _train(
+    trainer: Trainer, settings: Settings, record: Record, surroundings: Surroundings
+) -> None:
+    """Measure the feed alone, then the steps."""
+    record.input |= {"images_per_second_alone": trainer.feed_images_per_second()}
+    if settings.epochs:
+        trainer.remember_start()
+    limits = Limits(settings.steps, settings.time_limit, settings.seed, settings.precision_target)
+    Loop(trainer, record.measurement, surroundings).measure(limits)
+
+
+def _ceilings(
+    engine: Engine, settings: Settings, record: Record, surroundings: Surroundings
+) -> Json:
+    """Measure what the device does at best, now that it is as warm as the steps made it."""
+    timer = Timer(surroundings.clock, surroundings.check_stop, settings.ceiling_seconds)
+    has_gpu = bool(record.framework and record.framework["gpus"])
+    measured = Ceilings(engine, settings.precision, timer, has_gpu=has_gpu).measure(
+        record.convolutions, lambda name: surroundings.progress(Moment(f"ceiling: {name}"))
+    )
+    if settings.ceilings == "only":
+        record.measurement.stopped_by = "ceilings"
+    return measured
+
+
+def _shares(settings: Settings, record: Record) -> Json:
+    """Return what the model achieved on one device, and its share of the ceilings."""
+    if record.ceilings is None or record.summary is None or record.flops is None:
+        return {}
+    one_device = record.summary["median"] * settings.batch_size / settings.global_batch_size
+    return achieved(record.ceilings, record.flops["training"], one_device)
 
 
 def prepare(engine: Engine, settings: Settings, record: Record) -> Trainer:
@@ -62,6 +97,7 @@ def prepare(engine: Engine, settings: Settings, record: Record) -> Trainer:
         objective.initialise(model, settings.seed)
         record.parameters = model.count_params()
         record.flops = flops.per_image(model).as_dict()
+        record.convolutions = flops.costliest(model)
         optimizer = models.optimizer(
             settings.model, precision=settings.precision, learning_rate=settings.learning_rate
         )

@@ -12,12 +12,19 @@ PRECISIONS = ("fp32", "mixed_bf16", "mixed_fp16")
 ENGINES = ("tensorflow", "jax", "torch")
 XLA = ("off", "on", "auto")
 
+CEILINGS = ("on", "off", "only")
+
 DEFAULT_TIME_LIMIT = 60.0
 """Seconds for warm-up and timed steps, where neither steps nor a limit are asked for."""
 DEFAULT_PRECISION_TARGET = 0.01
 """Half the width of the interval of the median step time, as a share of it."""
 DEFAULT_JOIN_SECONDS = 300.0
 """Loading an engine takes seconds, but machines of a job do not start at the same moment."""
+
+CEILING_SECONDS = 3.0
+CEILING_SHARE = 0.05
+CEILING_SECONDS_WITHOUT_LIMIT = 1.0
+"""How long each ceiling is measured: at most so many seconds and this share of the time limit."""
 
 SYNTHETIC = "synthetic"
 DIGITS = "digits"
@@ -49,6 +56,8 @@ class Settings:
         tf32: Whether fp32 may be multiplied as TF32, on GPUs that have it.
         threads: Of the CPU; 0 is the engine's own choice.
         deterministic: Whether operations that add up in changing order are to be avoided.
+        ceilings: One of `CEILINGS`: whether matmul, convolution and memory are measured as well,
+            or only they.
         precision_target: The interval at which timing ends, as a share of the median.
         cluster: The workers of a job and the rank of this one; `None` for a run of its own.
         alone: The document of the same run by one worker, that a job's speed is held against.
@@ -75,10 +84,18 @@ class Settings:
     tf32: bool = True
     threads: int = 0
     deterministic: bool = False
+    ceilings: str = "on"
     precision_target: float = DEFAULT_PRECISION_TARGET
     cluster: Cluster | None = None
     alone: Path | None = None
     join_seconds: float = DEFAULT_JOIN_SECONDS
+
+    @property
+    def ceiling_seconds(self) -> float:
+        """Return how long each ceiling is measured: a small share of the run."""
+        if self.time_limit is None:
+            return CEILING_SECONDS_WITHOUT_LIMIT
+        return min(CEILING_SECONDS, CEILING_SHARE * self.time_limit)
 
     @property
     def global_batch_size(self) -> int:

@@ -304,7 +304,17 @@ def test_features_are_read_back(values: list[int], text: bytes) -> None:
 
 def run_on(folder: Path, target: Path, *more: str) -> int:
     arguments = ["--model", "vgg11", "--image-size", "32", "--classes", "5", "--batch-size", "2"]
-    arguments += ["--steps", "3", "--data", str(folder), "--output", str(target), *more]
+    arguments += [
+        "--ceilings",
+        "off",
+        "--steps",
+        "3",
+        "--data",
+        str(folder),
+        "--output",
+        str(target),
+        *more,
+    ]
     return main(arguments)
 
 

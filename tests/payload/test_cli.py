@@ -69,6 +69,15 @@ def test_a_run_writes_a_valid_document(
     assert figures["median"] == pytest.approx(8 / figures["step_seconds"]["median"])
     assert document["data"] | {"examples": 32, "source": "synthetic"} == document["data"]
     assert document["environment"]["framework"]["tensorflow"]
+    ceilings = document["ceilings"]
+    assert ceilings["matmul"]["per_second"] > 1e9
+    assert ceilings["of_convolution"] == pytest.approx(
+        figures["median"]
+        * document["flops_per_image"]["training"]
+        / ceilings["convolution"]["per_second"]
+    )
+    assert ceilings["host_to_device"] is None
+    assert document["telemetry"]["cpu"]["own_percent"] > 0
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "timed: " in printed.err
@@ -77,7 +86,8 @@ def test_a_run_writes_a_valid_document(
 def test_standard_output_holds_the_document_and_nothing_else(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["--model", "mnist", "--batch-size", "8", "--steps", "3", "--output", "-"]) == 0
+    arguments = ["--model", "mnist", "--batch-size", "8", "--steps", "3", "--ceilings", "off"]
+    assert main([*arguments, "--output", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "vdl-result"
 
 
@@ -88,6 +98,8 @@ def test_digits_are_learnt_and_the_time_to_accuracy_is_told(
     arguments = [
         "--model",
         "mnist",
+        "--ceilings",
+        "off",
         "--data",
         "digits",
         "--batch-size",
@@ -114,7 +126,8 @@ def test_own_files_are_trained_on(
     write_checksums: Callable[[Path], Path],
 ) -> None:
     folder, target = idx_folder(packed=True), tmp_path / "result.json"
-    arguments = ["--model", "mnist", "--batch-size", "8", "--steps", "3", "--output", str(target)]
+    arguments = ["--model", "mnist", "--batch-size", "8", "--steps", "3", "--ceilings", "off"]
+    arguments += ["--output", str(target)]
     sums = str(write_checksums(folder))
     assert main([*arguments, "--data", str(folder), "--checksums", sums]) == 0
     found = checked(target)["data"]
@@ -133,6 +146,8 @@ def test_colour_images_of_ones_own_train_vgg(
     arguments = [
         "--model",
         "vgg11",
+        "--ceilings",
+        "off",
         "--batch-size",
         "2",
         "--steps",
@@ -179,3 +194,18 @@ def test_a_python_without_tensorflow_writes_a_document_too(
         "engine-missing: the engine tensorflow can't be loaded"
     )
     assert document["environment"]["framework"] is None
+
+
+def test_ceilings_are_measured_alone_where_only_they_are_asked_for(
+    tmp_path: Path, checked: Checked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "result.json"
+    arguments = ["--model", "mnist", "--ceilings", "only", "--time-limit", "2"]
+    assert main([*arguments, "--output", str(target)]) == 0
+    document = checked(target)
+    assert document["valid"]
+    assert document["stopped_by"] == "ceilings"
+    assert document["throughput"]["median"] is None
+    assert document["ceilings"]["memory"]["per_second"] > 1e8
+    assert "of_matmul" not in document["ceilings"]
+    assert "matmul: " in capsys.readouterr().err

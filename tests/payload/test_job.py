@@ -22,7 +22,7 @@ from payload.workers import cluster, scaling
 from tests.guests.sshd import free_port
 
 Checked = Callable[[Path], dict[str, Any]]
-RUN = ["--model", "mnist", "--batch-size", "16", "--threads", "1"]
+RUN = ["--model", "mnist", "--batch-size", "16", "--threads", "1", "--ceilings", "off"]
 ENDLESS = [*RUN, "--steps", "1000000"]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from payload.errors import Diverged, Interrupted
-from payload.loop import Limits, Loop, Surroundings
+from payload.loop import Limits, Loop, Moment, Surroundings
 from payload.measurement import Learning, Measurement
 
 
@@ -59,7 +59,7 @@ class Signal:
 
 def loop_of(trainer: FakeTrainer, record: Measurement, stop_after: int = 10**9) -> Loop:
     signal = Signal(stop_after)
-    around = Surroundings(lambda: trainer.now, signal.check, lambda _phase, _seconds: None)
+    around = Surroundings(lambda: trainer.now, signal.check, lambda _moment: None)
     return Loop(trainer, record, around)
 
 
@@ -180,11 +180,39 @@ def test_only_the_timed_steps_are_watched() -> None:
         trainer.waited_seconds = 5.5
         seen.append(trainer.steps)
 
-    def ignore(_phase: str, _seconds: float) -> None:
-        pass
-
-    around = Surroundings(lambda: trainer.now, lambda: None, ignore, watched)
+    around = Surroundings(lambda: trainer.now, lambda: None, lambda _moment: None, watched)
     Loop(trainer, record, around).measure(Limits(10, None, seed=0))
     assert seen == [1 + record.warmup_steps, trainer.steps]
     assert record.timed_seconds == pytest.approx(1.0)
     assert record.waited_share == pytest.approx(5.5)  # of which 5 s are the test's own doing
+
+
+def moments_of(limits: Limits) -> list[Moment]:
+    told: list[Moment] = []
+    trainer = FakeTrainer(constant(1.0, 0.1), accuracies=[0.9])
+    around = Surroundings(lambda: trainer.now, lambda: None, told.append)
+    loop = Loop(trainer, Measurement(), around)
+    loop.measure(limits)
+    loop.learn(1, None, Learning())
+    return told
+
+
+def test_progress_tells_how_far_each_phase_is() -> None:
+    told = moments_of(Limits(10, None, seed=0))
+    assert list(dict.fromkeys(each.phase for each in told)) == [
+        "first step",
+        "warm-up",
+        "timed",
+        "epoch 1",
+    ]
+    timed = [each for each in told if each.phase == "timed"]
+    assert [each.done for each in timed] == pytest.approx([n / 10 for n in range(1, 11)])
+    assert timed[3].left_seconds == pytest.approx(0.6)
+    assert told[-1].done == 1
+
+
+def test_progress_up_to_a_time_limit_tells_what_is_left_of_it() -> None:
+    timed = [each for each in moments_of(Limits(None, 60.0, seed=0)) if each.phase == "timed"]
+    for each in timed:
+        assert each.done is not None
+        assert each.left_seconds == pytest.approx(60 * (1 - each.done))
