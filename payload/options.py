@@ -215,6 +215,8 @@ def _job_conflicts(options: argparse.Namespace) -> Iterator[str]:
         yield "--workers goes with tensorflow"
     if options.xla == "on":
         yield "--xla on does not go with --workers"
+    if options.ceilings == "only":
+        yield "--ceilings only does not go with --workers: measure them on each machine alone"
 
 
 def _can_be_written(path: Path) -> bool:

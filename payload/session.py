@@ -28,7 +28,8 @@ def train(engine: Engine, settings: Settings, record: Record, surroundings: Surr
         trainer = prepare(engine, settings, record)
         if settings.ceilings != "only":
             _train(trainer, settings, record, surroundings)
-        if settings.ceilings != "off":
+        # In a job the probes would disturb each other; the run of one worker alone has them.
+        if settings.ceilings != "off" and settings.cluster is None:
             record.ceilings = _ceilings(engine, settings, record, surroundings)
         if settings.epochs:
             Loop(trainer, measurement, surroundings).learn(

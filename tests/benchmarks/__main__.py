@@ -9,7 +9,7 @@ import platform
 import sys
 from datetime import UTC, datetime
 
-ALL = ("help", "discovery", "inventory", "placement", "provision")
+ALL = ("help", "discovery", "inventory", "placement", "provision", "payload")
 
 
 def main(names: list[str]) -> None:
