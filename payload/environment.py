@@ -71,7 +71,7 @@ class Observer:
             "cpu": hardware.cpu(self._root),
             "memory_bytes": memory["total_bytes"],
             "memory": memory,
-            "gpus": gpus.describe(),
+            "gpus": gpus.describe(root=self._root),
             "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
             "load": {
                 "average_start": self._load,

@@ -31,9 +31,10 @@ def _temperature(nvml: Any, card: Any) -> int:
         return int(nvml.nvmlDeviceGetTemperature(card, nvml.NVML_TEMPERATURE_GPU))
 
 
-def _licensed(features: Any) -> bool | None:
-    if not features.isGridLicenseSupported:
-        return None
+def _licensed(nvml: Any, card: Any) -> bool | None:
+    if nvml.nvmlDeviceGetVirtualizationMode(card) != nvml.NVML_GPU_VIRTUALIZATION_MODE_VGPU:
+        return None  # a whole card needs no licence to compute, though it may be given one
+    features = nvml.nvmlDeviceGetGridLicensableFeatures(card)
     listed = features.gridLicensableFeatures[: features.licensableFeaturesCount]
     return any(feature.featureEnabled for feature in listed)
 
@@ -48,7 +49,7 @@ _READINGS: Mapping[str, Callable[[Any, Any], Any]] = {
     "clock_memory_mhz": lambda nvml, card: nvml.nvmlDeviceGetClockInfo(card, nvml.NVML_CLOCK_MEM),
     "throttle": _throttle_bits,
     "energy_joules": lambda nvml, card: nvml.nvmlDeviceGetTotalEnergyConsumption(card) / 1000,
-    "licensed": lambda nvml, card: _licensed(nvml.nvmlDeviceGetGridLicensableFeatures(card)),
+    "licensed": _licensed,
     "processes": lambda nvml, card: frozenset(
         process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(card)
     ),

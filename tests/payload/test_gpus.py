@@ -22,7 +22,8 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
     def described(name: str) -> list[dict[str, Any]]:
         install(tmp_path, load(name))
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-        return gpus.describe(deadline=1 if name == "smi-hangs" else smilog.DEADLINE)
+        deadline = 1 if name == "smi-hangs" else smilog.DEADLINE
+        return gpus.describe(deadline, root=tmp_path / "machine")
 
     return described
 
@@ -47,11 +48,21 @@ def test_a_card_is_described(play: Play) -> None:
             "clock_sm_mhz": 210.0,
             "clock_memory_mhz": 1512.0,
             "clock_sm_max_mhz": 1410.0,
+            "clock_memory_max_mhz": 1512.0,
             "ecc": "Enabled",
             "mig": "Disabled",
             "power_limit_w": 300.0,
             "persistence": "Enabled",
+            "pcie": {
+                "address": "00000000:03:00.0",
+                "generation": 4.0,
+                "generation_max": 4.0,
+                "width": 16.0,
+                "width_max": 16.0,
+            },
+            "numa_node": None,
             "virtualization": "Pass-Through",
+            "vgpu_profile": None,
             "licence": None,
         }
     ]
@@ -63,8 +74,11 @@ def test_what_a_vgpu_does_not_know_is_null(play: Play) -> None:
     assert gpu["licence"] == "Licensed (Expiry: 2099-3-3 9:14:0 GMT)"
     assert {key for key, value in gpu.items() if value is None} == {
         "clock_sm_max_mhz",
+        "clock_memory_max_mhz",
         "power_limit_w",
+        "numa_node",
     }
+    assert gpu["vgpu_profile"] == "A100D-10C"
 
 
 def test_an_older_driver_tells_less(play: Play) -> None:
@@ -116,3 +130,13 @@ def test_a_time_limit_that_leaves_too_few_steps_makes_the_result_invalid() -> No
     (reason,) = validity.too_few_steps(short)
     assert reason.startswith("too-few-steps: 2 timed")
     assert validity.too_few_steps(Measurement(steps=[1.0] * 3, stopped_by="time-limit")) == []
+
+
+def test_the_numa_node_of_a_card_is_the_kernels(tmp_path: Path, play: Play) -> None:
+    (gpu,) = play("a100-passthrough")
+    address = gpu["pcie"]["address"].lower().removeprefix("0000")
+    node = tmp_path / "machine/sys/bus/pci/devices" / address / "numa_node"
+    node.parent.mkdir(parents=True)
+    node.write_text("1\n")
+    (gpu,) = play("a100-passthrough")
+    assert gpu["numa_node"] == 1

@@ -31,6 +31,7 @@ throttle 0 4
 energy 0 1000000 1005000
 process 0 1
 """
+LICENSED = "virtualization 0 2\nlicensed 0 1\n"
 
 
 def build(folder: Path, *flags: str) -> None:
@@ -91,7 +92,7 @@ def test_a_card_is_summarised(watched: Watched) -> None:
 
 
 def test_a_vgpu_that_tells_little_is_summarised_by_what_it_tells(watched: Watched) -> None:
-    found = watched("devices - 1\nmemory 0 1048576\nlicensed 0 1\n", images=50)
+    found = watched("devices - 1\nmemory 0 1048576\n" + LICENSED, images=50)
     (gpu,) = found["gpus"]
     assert gpu["memory_used_mib"]["max"] == 1
     assert gpu["licensed"] is True
@@ -103,8 +104,13 @@ def test_a_vgpu_that_tells_little_is_summarised_by_what_it_tells(watched: Watche
 
 
 def test_a_licence_that_is_lost_on_the_way_shows(watched: Watched) -> None:
-    (gpu,) = watched("devices - 1\nlicensed 0 1 1 0 1\n")["gpus"]
+    (gpu,) = watched("devices - 1\nvirtualization 0 2\nlicensed 0 1 1 0 1\n")["gpus"]
     assert gpu["licensed"] is False
+
+
+def test_a_whole_card_has_no_licence_to_lose(watched: Watched) -> None:
+    (gpu,) = watched(WHOLE + "virtualization 0 1\nlicensed 0 0\n")["gpus"]
+    assert gpu["licensed"] is None
 
 
 def test_an_error_on_the_way_is_noted_and_the_rest_goes_on(watched: Watched) -> None:

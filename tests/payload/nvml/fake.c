@@ -137,6 +137,10 @@ int nvmlDeviceGetClockInfo(void *card, int clock, unsigned *mhz) {
     return as_unsigned(clock == 1 ? "clock_sm" : "clock_memory", card, mhz);
 }
 
+int nvmlDeviceGetVirtualizationMode(void *card, unsigned *mode) {
+    return as_unsigned("virtualization", card, mode);
+}
+
 typedef struct {
     int code;
     unsigned state;
