@@ -7,11 +7,13 @@ from dataclasses import astuple, dataclass
 from itertools import groupby
 from statistics import median
 
+from provision.bench.gates import WARNED
 from provision.bench.results import Interval, Result
 
 # What a machine is compared with: the first of these modes that the set has. Bare metal is
 # what virtualisation is measured against; without it, the closest thing to it.
 BASELINES = ("bare-metal", "passthrough", "vgpu", "group", "none")
+MOST_NAMES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,20 @@ def _notes(results: list[Result]) -> Iterable[str]:
             yield f"not all {name} are the same: {', '.join(sorted(values))}"
     if len({r.machine.simulated for r in results}) > 1:
         yield "simulated and real machines stand in one table"
+    yield from _warnings(results)
+
+
+def _warnings(results: list[Result]) -> Iterable[str]:
+    """Name what gates warned of, and which machines: it may explain a difference."""
+    machines: dict[str, list[str]] = {}
+    for result in results:
+        gates = (gate for gate in (result.gate, result.gate_after) if gate is not None)
+        for line in dict.fromkeys(c.line for gate in gates for c in gate.in_state(WARNED)):
+            machines.setdefault(line, []).append(result.machine.name)
+    for line, names in sorted(machines.items()):
+        told = list(dict.fromkeys(names))
+        more = f" and {len(told) - MOST_NAMES} more" if len(told) > MOST_NAMES else ""
+        yield f"{', '.join(told[:MOST_NAMES])}{more}: {line}"
 
 
 def _environment(result: Result, key: str) -> str | None:

@@ -140,6 +140,19 @@ def test_invalid_results_are_kept_out_of_the_comparison_and_shown(tmp_path: Path
     assert [r.reasons for r in comparison.invalid] == [("out of memory",)]
 
 
+def test_what_gates_warned_of_is_named_beside_the_table(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, dict.fromkeys("abcdef", "passthrough"))
+    speeds(folder, {name: {} for name in "abcdef"})
+    check = {"id": "power-limit", "state": "warned", "seen": "250 W of 300 W", "expected": "",
+             "evidence": [], "fix": "raise it"}  # fmt: skip
+    gate = {"version": 1, "kind": "vdl-gate", "passed": True, "reasons": [], "checks": [check]}
+    for name in "abcde":
+        write_document(folder / name / "gate.json", gate)
+    (comparison,) = compare(read_results(folder))
+    assert comparison.notes == ("a, b, c, d and 1 more: power-limit: 250 W of 300 W",)
+    assert len(comparison.rows) == 6
+
+
 def test_other_drivers_are_named_beside_the_table(tmp_path: Path) -> None:
     folder = make_run(tmp_path, {"a": "passthrough", "b": "vgpu"})
     gpus = {name: {"environment": {"gpus": [{"driver": driver}]}}

@@ -2,9 +2,12 @@
 
 import json
 import os
+import sys
 from types import SimpleNamespace
 
 GPUS = json.loads(os.environ["FAKE_GPUS"])
+if not GPUS:
+    sys.stderr.write("failed call to cuInit: CUDA_ERROR_NO_DEVICE\n")
 
 config = SimpleNamespace(
     list_physical_devices=lambda kind: [

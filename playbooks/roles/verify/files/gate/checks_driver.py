@@ -181,8 +181,8 @@ def framework(question: Question, machine: Machine) -> Check:
     difference = _difference(seen, wanted, machine)
     if difference is None:
         return Check(name, PASSED, expected, expected, evidence)
-    fix = "look for CUDA's words in the payload's log, and at CUDA_VISIBLE_DEVICES"
-    return Check(name, FAILED, expected, difference, evidence, fix)
+    fix = "see what CUDA says, and whether CUDA_VISIBLE_DEVICES hides GPUs"
+    return Check(name, FAILED, expected, difference, (*evidence, *seen.said), fix)
 
 
 def _gpus(count: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gate.smilog import run
 
+MOST_LINES, LONGEST_LINE = 6, 300
 DEADLINE = 180.0
 """Seconds: the first start of a GPU compiles kernels for cards that the wheel does not know."""
 
@@ -22,7 +23,7 @@ class Framework:
         addresses: The PCI address of each; None where it could not start that GPU.
         packages: Versions of what the payload uses.
         problem: Why it could not answer.
-        said: The end of what it said then.
+        said: The end of what it said meanwhile.
     """
 
     python: str = ""
@@ -43,14 +44,13 @@ def ask(python: str, *, start: bool) -> Framework:
         return Framework(python, problem=f"{python} can't be started: {error.strerror}")
     if code is None:
         return Framework(python, problem=f"it has not answered within {DEADLINE:.0f} s")
-    lines = [line for line in err.decode("utf-8", "replace").split("\n") if line.strip()]
+    lines = [line.strip() for line in err.decode("utf-8", "replace").split("\n") if line.strip()]
+    said = tuple(line[-LONGEST_LINE:] for line in lines[-MOST_LINES:])
     try:
         answer = json.loads(out.decode("utf-8", "replace").strip().rpartition("\n")[2])
     except ValueError:
-        last = lines[-1].strip() if lines else "it says nothing"
-        return Framework(
-            python, problem=f"it ended with code {code}: {last}", said=tuple(lines[-6:])
-        )
+        last = lines[-1] if lines else "it says nothing"
+        return Framework(python, problem=f"it ended with code {code}: {last}", said=said)
     if answer["missing"]:
         problem = f"{python} has no {' and no '.join(answer['missing'])}"
         return Framework(python, packages=answer["packages"], problem=problem)
@@ -59,4 +59,5 @@ def ask(python: str, *, start: bool) -> Framework:
         tuple(gpu["name"] for gpu in answer["gpus"]),
         tuple(gpu["address"] for gpu in answer["gpus"]),
         answer["packages"],
+        said=said,
     )

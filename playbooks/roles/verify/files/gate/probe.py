@@ -28,7 +28,7 @@ def versions() -> "dict[str, str]":
 
 def devices() -> "list[dict[str, str | None]]":
     """Return name and PCI address of each GPU that TensorFlow can start."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # CUDA says as a warning what it lacks
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     import tensorflow as tf  # noqa: PLC0415
     from tensorflow.python.client import device_lib  # noqa: PLC0415
