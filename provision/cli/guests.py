@@ -12,7 +12,11 @@ from provision.bench.schedule import Benched, bench
 from provision.cli.guestoptions import NOTHING_SAID, GuestOptions
 from provision.cli.guestprogress import watching
 from provision.cli.guestresults import error_of, failures
-from provision.cli.hostkeywait import PATIENCE_SECONDS, snapshot_with_keys
+from provision.cli.hostkeywait import (
+    PATIENCE_BEFORE_ASKING_SECONDS,
+    PATIENCE_SECONDS,
+    snapshot_with_keys,
+)
 from provision.cli.output import say, show
 from provision.deadline import Deadline
 from provision.errors import UsageError
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from provision.vsphere.vcenter import VCenter
 
 SECONDS_A_MINUTE = 60.0
+SSH_SECONDS = 300.0  # how long machines that are asked for their keys may take to answer
 DONE = {RunKind.CONFIGURE: "configured", RunKind.BENCH: "measured"}
 
 
@@ -51,27 +56,23 @@ def open_stage(
 ) -> Stage:
     """Read where the guests are and which host keys they publish.
 
-    If `patient`, keys that are missing are waited for, unless any key is accepted anyway. No
-    guest is contacted yet, but those of which no key is known where the options agree to it.
+    If `patient`, keys that are missing are waited for. No guest is contacted yet, but those of
+    which no key is known where the options agree to it.
 
     Raises:
         UsageError: A file that the options name can't be used.
     """
     state = state_folder(lab_file, lab)
-    settings = Settings(
-        state=state,
-        payload_python=options.payload_python,
-        variables=options.extra_vars,
-    )
     minutes = options.deadline
     deadline = Deadline.after(minutes * SECONDS_A_MINUTE) if minutes else None
-    first_use = FirstUse() if options.accept_new_host_keys else None
-    patience = Deadline.after(PATIENCE_SECONDS if patient and first_use is None else 0)
+    asking = options.accept_new_host_keys
+    seconds = PATIENCE_BEFORE_ASKING_SECONDS if asking else PATIENCE_SECONDS
+    patience = Deadline.after(seconds if patient else 0)
     snapshot = snapshot_with_keys(vcenter, lab, state, (patience, deadline))
     guests = reach_guests(
         lab, snapshot.vms, state,
         hosts=snapshot.hosts, simulated=snapshot.vcenter.simulated,
-        first_use=first_use,
+        first_use=FirstUse(deadline.left if deadline else SSH_SECONDS) if asking else None,
     )  # fmt: skip
     for name in guests.renewed:
         say(f"{name} was built anew: its new host key replaces the old one")
@@ -79,6 +80,7 @@ def open_stage(
         say(f"{name} publishes no host key; trusted from now on: {', '.join(fingerprints(keys))}")
     lab_machines = (*guests.machines, *guests.left_out)
     guests = replace(guests, bare_metal=read_bare_metal(options.inventories, lab_machines))
+    settings = Settings(state, options.payload_python, variables=options.extra_vars)
     return Stage(lab, guests, settings, deadline)
 
 

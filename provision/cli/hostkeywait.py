@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # VMware Tools report an address early in a boot; the keys follow when cloud-init is done.
 PATIENCE_SECONDS = 300.0
+# Who agrees to ask machines for their keys means those that will never publish any.
+PATIENCE_BEFORE_ASKING_SECONDS = 60.0
 PAUSE_SECONDS = 2.0
 
 
@@ -36,7 +38,8 @@ def snapshot_with_keys(
         if not missing or any(end.passed for end in ends):
             return snapshot
         if missing != told:
-            say(f"waiting for the SSH host keys of {', '.join(missing)}")
+            left = min(end.left for end in ends)
+            say(f"waiting for the SSH host keys of {', '.join(missing)}, up to {left:.0f} s")
             told = missing
         time.sleep(PAUSE_SECONDS)
 

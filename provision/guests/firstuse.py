@@ -28,9 +28,9 @@ Keys = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class FirstUse:
-    """Agrees to ask machines for their host keys, for so many seconds until sshd is up."""
+    """Agrees to ask machines for their host keys; `patience` is seconds until sshd must be up."""
 
-    patience: float = 300.0
+    patience: float
 
     def keys_of(self, guests: Iterable[Guest]) -> dict[str, Keys]:
         """Return the keys of each machine that answers, by name.

@@ -191,7 +191,8 @@ def test_fault_46_a_licence_token_stays_in_its_file(marked: Site) -> None:
     drivers = "drivers: {vgpu: {package: grid.deb, token: client.tok}}\n"
     lab.write_text(lab.read_text(encoding="utf-8") + drivers, encoding="utf-8")
     with watching() as seen:
-        for command in (["plan", "-o", "json"], ["provision", "--yes"], ["configure"]):
+        for command in (["plan", "-o", "json"], ["provision", "--yes"], ["configure", "--diff"],
+                        ["inventory", "-o", "yaml"]):  # fmt: skip
             done = marked.vdl("--debug", command[0], lab, *command[1:]).good()
             assert MARKER not in done.out + done.err
     marked.vdl("destroy", lab, "--yes").good()
