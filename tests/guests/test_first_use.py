@@ -104,8 +104,8 @@ def test_fault_30_a_machine_that_inherits_an_address_has_a_key_of_its_own(tmp_pa
 def test_fault_30_the_key_of_another_machine_is_never_taken_for_a_new_one(tmp_path: Path) -> None:
     with ssh_lab(tmp_path, MUTE, "lab-cpu-2") as lab:
         known, mute = lab.guests.values()
-        lab.reach()
         hush(mute)
+        lab.reach()
         # What VMware Tools report is old: a machine that vCenter takes for off answers there.
         known.powered = False
         mute.port = known.port
