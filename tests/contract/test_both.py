@@ -1,9 +1,9 @@
 """The same cases on vdl's simulator and on VMware's: what each answers is in data files.
 
 Where both answer alike, an entry has `both`. Where they differ, it has `vdl` and `vcsim`, and
-`decided_by` names the document after which vdl's simulator is right; with `not_comparable`
-instead, it says what vcsim does not have. Both run every case, so that a vcsim which learns
-something shows here.
+`decided_by` names the document after which vdl's simulator is right, `declares` the fault that a
+method declares, which `test_ours.py` looks up; with `not_comparable` instead, it says what vcsim
+does not have. Both run every case, so that a vcsim which learns something shows here.
 """
 
 from __future__ import annotations

@@ -145,8 +145,10 @@ def for_clone(source: VirtualMachine, folder: Folder, spec: Any) -> Iterator[Nee
 
 
 def for_relocation(vm: VirtualMachine, spec: Any) -> Iterator[Need]:
-    """Yield what moving a VM needs."""
-    yield "Resource.HotMigrate" if vm.on else "Resource.ColdMigrate", vm
+    """Yield what moving a VM needs (API reference, `RelocateVM_Task`)."""
+    yield "Resource.ColdMigrate", vm
+    if vm.on:
+        yield "Resource.HotMigrate", vm
     if spec.pool is not None:
         yield "Resource.AssignVMToPool", vm.inventory.pool(spec.pool)
     if spec.datastore is not None:
