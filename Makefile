@@ -5,7 +5,7 @@ PYTHON     ?= python3
 UV         := .tools/bin/uv
 RUN        := .venv/bin
 
-.PHONY: demo test contract faults guests engines trainings lint format bench lock clean
+.PHONY: demo test contract faults guests driver engines trainings lint format bench lock clean
 
 demo: .venv/ready
 	$(RUN)/vdl demo
@@ -32,6 +32,10 @@ trainings: .venv/ready
 # The playbooks on guests that boot, in containers: needs root and what docs/simulator.md lists.
 guests: .venv/ready
 	$(RUN)/pytest -m nspawn
+
+# Debian's own NVIDIA driver, fetched and compiled in such a guest; shows what modinfo says of it.
+driver: .venv/ready
+	$(RUN)/pytest -m driver -s tests/roles
 
 lint: .venv/ready
 	$(RUN)/ruff format --check .

@@ -104,6 +104,9 @@ def datacenter_debs(folder: Path, build: Path, version: str = "535.183.01") -> N
     unit = SERVICE.format(command="/bin/sleep infinity")
     write(build / "persistenced/lib/systemd/system/nvidia-persistenced.service", unit)
     deb(folder, build / "persistenced", "nvidia-persistenced", f"{version}-1")
+    write(build / "fabric/lib/systemd/system/nvidia-fabricmanager.service", unit)
+    for newer in ("535.183.01", "570.133.20"):
+        deb(folder, build / "fabric", "nvidia-fabricmanager", f"{newer}-1")
     deb(folder, build / "cuda", "libcuda1", f"{version}-1")
 
 

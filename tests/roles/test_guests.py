@@ -82,6 +82,14 @@ def boot(site: Site, name: str, *gpus: GuestGpu) -> BootedGuest:
 
 @pytest.fixture(scope="module")
 def direct(site: Site) -> BootedGuest:
+    """A guest with a whole card, and the tree of a machine with two and an NVSwitch."""
+    tree = site.lab.folder / "guests/lab-direct-1/disk/srv/hgx"
+    gpu_tree(tree, "0x20b2", pci_config(None), "0000:07:00.0")
+    gpu_tree(tree, "0x20b2", pci_config(None), "0000:0a:00.0")
+    switch = tree / "bus/pci/devices/0000:c4:00.0"
+    switch.mkdir()
+    for name, text in (("vendor", "0x10de"), ("class", "0x068000"), ("device", "0x1af1")):
+        (switch / name).write_text(f"{text}\n")
     return boot(site, "lab-direct-1", A100)
 
 
@@ -121,7 +129,7 @@ def test_whole_cards_get_the_data_centre_driver(site: Site, direct: BootedGuest)
     assert direct.run("systemctl", "is-active", "nvidia-persistenced").strip() == "active"
     assert "linux-headers-cloud-amd64" in direct.run("apt-mark", "showhold")
     assert "blacklist nouveau" in direct.run("cat", "/etc/modprobe.d/vdl-nouveau.conf")
-    assert direct.ssh("ulimit -l").stdout.strip() == "unlimited"
+    assert "* - memlock unlimited" in direct.run("cat", "/etc/security/limits.d/90-vdl.conf")
 
 
 def test_vgpus_get_the_administrators_driver_and_a_licence(site: Site, shared: BootedGuest) -> None:
@@ -137,8 +145,21 @@ def test_vgpus_get_the_administrators_driver_and_a_licence(site: Site, shared: B
     assert on_disk(shared) == loaded(shared) == "550.144.02"
     modes = "stat -c %a%U /etc/nvidia/ClientConfigToken/vdl.tok; cat /etc/nvidia/gridd.conf"
     assert shared.run("sh", "-c", modes).split() == ["744root", "FeatureType=1"]
-    log = (site.lab.state / "logs" / "site" / "ansible.log").read_text()
-    assert "marker-of-the-token" not in log
+    logs = [path.read_text() for path in (site.lab.state / "logs").rglob("*") if path.is_file()]
+    assert any("Send the token" in log for log in logs)
+    assert not any("marker-of-the-token" in log for log in logs)
+
+
+def test_several_cards_beside_nvswitches_get_a_fabric_manager(
+    site: Site, direct: BootedGuest
+) -> None:
+    given = {**DIRECT, "vdl_gpu_mode": "bare-metal", "nvidia_driver_sysfs": "/srv/hgx"}
+    first = site.run(direct, tags=("nvlink",), **given)
+    second = site.run(direct, tags=("nvlink",), **given)
+    assert (first.message, second.message, second.changed) == (None, None, 0)
+    assert direct.run("systemctl", "is-active", "nvidia-fabricmanager").strip() == "active"
+    version = direct.run("dpkg-query", "-W", "-f", "${Version}", "nvidia-fabricmanager")
+    assert version == "535.183.01-1"
 
 
 def test_another_gpu_mode_brings_another_driver_and_one_reboot(
