@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -34,6 +35,24 @@ def test_documents_and_gate_come_home(tmp_path: Path) -> None:
     assert document["batch_size"] == 8
     gate = json.loads((results / "lab-cpu-1" / "gate.json").read_text())
     assert (gate["kind"], gate["passed"]) == ("vdl-gate", True)
+    after = json.loads((results / "lab-cpu-1" / "after" / "mnist-fp32-8.json").read_text())
+    assert (after["kind"], after["passed"], after["moment"]) == ("vdl-gate", True, "after")
+
+
+@pytest.mark.parametrize("gate", ["absent", "broken"])
+def test_a_gate_that_gives_no_verdict_after_a_run_is_not_passed(tmp_path: Path, gate: str) -> None:
+    script = Path("playbooks/roles/benchmark/files/measure.py").read_text()
+    package = make_payload(tmp_path / "source")
+    if gate == "broken":
+        (tmp_path / "gate.pyz").write_text("raise SystemExit('out of order')")
+        (tmp_path / "gate-question.json").write_text("{}")
+    words = [sys.executable, "-c", script, str(tmp_path), "one", "60", "60", "--batch-size=4"]
+    subprocess.run(words, cwd=tmp_path, env={"PYTHONPATH": str(package.parent)}, check=True)
+    assert (tmp_path / "results" / "one.json").exists()
+    verdict = tmp_path / "results" / "after" / "one.json"
+    assert verdict.exists() == (gate == "broken")
+    if gate == "broken":
+        assert json.loads(verdict.read_text())["passed"] is False
 
 
 def test_a_run_that_fails_stops_no_other(tmp_path: Path) -> None:
