@@ -114,7 +114,7 @@ def reconfigure_spec(action: Action, now: VmConfig, parts: Parts) -> Any | None:
     machine = spec_of(action)
     if action.restart:
         spec = attach_spec(action, now, parts) or vim.vm.ConfigSpec()
-        if parts.network is not None and wire(now.devices) != wire_of(parts.network):
+        if parts.network is not None and wire(now.devices) not in (None, wire_of(parts.network)):
             spec.deviceChange = [*spec.deviceChange, network_change(now.devices, parts.network)]
     else:
         spec = vim.vm.ConfigSpec(deviceChange=disk_change(machine, now.devices))

@@ -151,19 +151,22 @@ def first_network_card(devices: Iterable[Any]) -> Any | None:
     return min(cards, key=lambda card: int(card.key), default=None)
 
 
-def wire(devices: Iterable[Any]) -> str:
-    """Return what the first network card is on, as `Network.wire` names it; empty for nothing."""
+def wire(devices: Iterable[Any]) -> str | None:
+    """Return what the first network card is on, as `Network.wire` names it.
+
+    Empty for nothing; None for what can't be compared, such as an opaque network of NSX.
+    """
     card = first_network_card(devices)
     return wire_of(card.backing) if card is not None else ""
 
 
-def wire_of(backing: Any) -> str:
-    """Return the network that a network card's backing names; empty for none and unknown kinds."""
+def wire_of(backing: Any) -> str | None:
+    """Return the network that a network card's backing names; as `wire`."""
     if isinstance(backing, _Ethernet.DistributedVirtualPortBackingInfo):
         return str(backing.port.portgroupKey or "")
-    if isinstance(backing, _Ethernet.NetworkBackingInfo) and backing.network is not None:
-        return moid(backing.network)
-    return ""
+    if isinstance(backing, _Ethernet.NetworkBackingInfo):
+        return moid(backing.network) if backing.network is not None else ""
+    return None
 
 
 def disk_bytes(disk: Any) -> int:

@@ -147,6 +147,34 @@ def test_a_distributed_port_group_is_named_by_switch_and_key() -> None:
     assert (backing.port.switchUuid, backing.port.portgroupKey) == ("50 0a", "dvportgroup-9")
 
 
+OPAQUE = vim.vm.device.VirtualEthernetCard.OpaqueNetworkBackingInfo(
+    opaqueNetworkId="segment-1", opaqueNetworkType="nsx.LogicalSwitch"
+)
+LAB_NETWORK = configspec.network_backing(vim.Network("network-1"), "lab")
+
+
+@pytest.mark.parametrize(
+    ("backing", "changed"),
+    [
+        (configspec.network_backing(vim.Network("network-1"), "lab"), False),
+        (configspec.network_backing(vim.Network("network-2"), "office"), True),
+        (configspec.network_backing(None, "", "switch-1", "dvportgroup-1"), True),
+        # What vdl can't tell from the lab's network stays as somebody made it.
+        (OPAQUE, False),
+    ],
+)
+def test_a_card_on_another_network_is_brought_back(backing: Any, *, changed: bool) -> None:
+    card = vim.vm.device.VirtualVmxnet3(key=4000, backing=backing)
+    now = replace(finished(action()), devices=[disk(40), card])
+    parts = configspec.Parts(CardFacts(), network=LAB_NETWORK)
+    spec = configspec.reconfigure_spec(action(), now, parts)
+    assert (spec is not None) is changed
+    if spec is not None:
+        (change,) = spec.deviceChange
+        assert (change.operation, change.device.key) == ("edit", 4000)
+        assert change.device.backing.network == vim.Network("network-1")
+
+
 def test_attaching_adds_the_gpu_and_grows_the_disk_in_one_request() -> None:
     one = action(disk="60 GiB", **VGPU)
     spec = configspec.attach_spec(one, TEMPLATE, configspec.Parts(CardFacts()))
