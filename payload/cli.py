@@ -10,11 +10,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from payload import listing, output, selftest
 from payload.document import Json
 from payload.interrupt import stop_requests
+from payload.mllog import MlLog
 from payload.options import STDOUT, parse
 from payload.progress import Progress
 from payload.run import run
@@ -31,13 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if settings is None:
         return _self_test(options.engine, writer)
-    return _run(settings, writer)
+    return _run(settings, writer, options.mllog)
 
 
-def _run(settings: Settings, writer: Writer) -> int:
+def _run(settings: Settings, writer: Writer, log: str | None) -> int:
     progress = Progress(sys.stderr, time.monotonic, settings.global_batch_size)
-    with stop_requests() as stop:
-        document = run(settings, stop, progress, writer.write)
+    with stop_requests() as stop, _log(log) as lines:
+        document = run(settings, stop, progress, writer.write, lines)
     for reason in document["reasons"]:
         progress.say(reason)
     for warning in document["warnings"]:
@@ -68,6 +70,17 @@ def summary(document: Json) -> Iterator[str]:
             of_it = f", of which the model reaches {share:.0%}" if share else ""
             speed = ceilings[name]["per_second"] / 1e9
             yield f"{name.replace('_', ' ')}: {speed:.1f} G{unit}{of_it}"
+
+
+@contextmanager
+def _log(target: str | None) -> Iterator[MlLog | None]:
+    if target is None:
+        yield None
+    elif target == STDOUT:
+        yield MlLog(sys.stderr)
+    else:
+        with Path(target).open("w", encoding="utf-8") as file:
+            yield MlLog(file)
 
 
 def _self_test(engine: str, writer: Writer) -> int:

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from payload import statistics
 from payload.errors import Diverged
+from payload.happenings import Happening
 from payload.measurement import Epoch, Learning, Measurement
 from payload.settings import DEFAULT_PRECISION_TARGET
 
@@ -114,12 +115,14 @@ class Surroundings:
         check_stop: Raises `Interrupted` when the run is to end.
         progress: Told now and then what the run is doing.
         timed: Entered while steps are timed; watches the machine.
+        happen: Told what begins and ends, with the number of the epoch in epochs.
     """
 
     clock: Callable[[], float]
     check_stop: Callable[[], None]
     progress: Callable[[Moment], None]
     timed: Callable[[], AbstractContextManager[None]] = nullcontext
+    happen: Callable[[Happening, int | None], None] = lambda _happening, _epoch: None
 
 
 class Loop:
@@ -140,17 +143,20 @@ class Loop:
             Interrupted: If a stop was requested; the measurement says so.
         """
         record = self._record
+        self._around.happen(Happening.READY, None)
         record.first_step_seconds = self._window("first step", 1)
         self._tell("first step", record.first_step_seconds)
         record.loss_first = record.loss_last
         started = self._around.clock()
         self._warm_up(limits, started)
         waited = self._trainer.waited_seconds
+        self._around.happen(Happening.TIMED_BEGIN, None)
         try:
             with self._around.timed():
                 self._timed(limits, started)
         finally:
             record.waited_seconds = self._trainer.waited_seconds - waited
+            self._around.happen(Happening.TIMED_END, None)
 
     def _warm_up(self, limits: Limits, started: float) -> None:
         record, times = self._record, list[float]()
@@ -233,9 +239,12 @@ class Loop:
         """
         self._trainer.restart()
         for number in range(1, epochs + 1):
+            self._around.happen(Happening.EPOCH_BEGIN, number)
             seconds = self._epoch(f"epoch {number}")
+            self._around.happen(Happening.EPOCH_END, number)
             accuracy = self._trainer.accuracy()
             into.epochs.append(Epoch(self._record.loss_last, accuracy, seconds))
+            self._around.happen(Happening.TESTED, number)
             if target_accuracy is not None and accuracy >= target_accuracy:
                 into.time_to_accuracy_seconds = sum(epoch.seconds for epoch in into.epochs)
                 return

@@ -14,6 +14,8 @@ from functools import partial
 import keras
 from keras import layers
 
+from payload.settings import optimizer_of
+
 POLICIES = {"fp32": "float32", "mixed_bf16": "mixed_bfloat16", "mixed_fp16": "mixed_float16"}
 
 VGG_FILTERS = (64, 128, 256, 512, 512)
@@ -96,11 +98,12 @@ def optimizer(name: str, *, precision: str, learning_rate: float | None) -> kera
     float16 has a smallest normal number of 6e-5, so that small gradients vanish in it: there the
     loss is scaled up, and the gradients down again. bfloat16 has the range of float32.
     """
+    kind, default = optimizer_of(name)
     chosen: keras.Optimizer
-    if name == "mnist":
-        chosen = keras.optimizers.Adam(learning_rate or 0.001)
+    if kind == "adam":
+        chosen = keras.optimizers.Adam(learning_rate or default)
     else:
-        chosen = keras.optimizers.SGD(learning_rate or 0.01, momentum=0.9)
+        chosen = keras.optimizers.SGD(learning_rate or default, momentum=0.9)
     if precision == "mixed_fp16":
         return keras.optimizers.LossScaleOptimizer(chosen)
     return chosen

@@ -169,6 +169,11 @@ def _parser() -> argparse.ArgumentParser:
         help="also measure what matmul, convolution and memory of the device give at best, some "
         "seconds each, and compare; or measure only that (default: on)",
     )
+    add(
+        "--mllog",
+        metavar="FILE",
+        help="write what happens in the MLPerf logging format as well; - is standard error",
+    )
     add("--output", default=STDOUT, metavar="FILE", help="default: standard output")
     return parser
 
@@ -191,7 +196,10 @@ def _conflicts(options: argparse.Namespace) -> Iterator[str]:
     if options.engine == "torch" and options.devices > 1:
         yield "--devices goes with tensorflow and jax; torch trains on one device here"
     yield from _job_conflicts(options)
-    for option, path in (("--output", options.output), ("--job-output", options.job_output)):
+    for option, path in (
+        ("--output", options.output), ("--job-output", options.job_output),
+        ("--mllog", options.mllog),
+    ):  # fmt: skip
         # After an hour's run is too late to find out.
         if path not in {STDOUT, None} and not _can_be_written(Path(path)):
             yield f"{option} {path}: can't be written"

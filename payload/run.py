@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 
 from payload import document, engines, judgement, validity
 from payload.document import Json, Record
@@ -12,6 +14,7 @@ from payload.environment import Observer
 from payload.errors import Interrupted, OutOfMemory, PayloadError
 from payload.guard import guarded
 from payload.interrupt import StopRequest
+from payload.mllog import MlLog
 from payload.progress import Progress
 from payload.settings import Settings
 from payload.telemetry import report
@@ -21,14 +24,22 @@ from payload.workers.job import Job
 
 
 def run(
-    settings: Settings, stop: StopRequest, progress: Progress, deliver: Callable[[Json], None]
+    settings: Settings,
+    stop: StopRequest,
+    progress: Progress,
+    deliver: Callable[[Json], None],
+    log: MlLog | None = None,
 ) -> Json:
     """Train as `settings` say, give the document to `deliver`, and return it.
+
+    What happens meanwhile goes to `log`, where there is one.
 
     A failure ends up in the document, with all that was measured before it. One that is no
     `PayloadError` is a defect of this program: it is raised, after the document is delivered.
     """
     record = Record(settings, started=now())
+    if log is not None:
+        log.begin(record)
     observer = Observer()
 
     def give_up(reason: str) -> None:
@@ -39,7 +50,11 @@ def run(
 
     with guarded(stop, give_up) as guard:
         job = Job(settings, guard.doom)
-        return _run(record, observer, job, stop, progress, deliver)
+        try:
+            return _run(record, observer, job, stop, progress, deliver, log)
+        finally:
+            if log is not None:
+                log.end(record)
 
 
 def _run(
@@ -49,9 +64,10 @@ def _run(
     stop: StopRequest,
     progress: Progress,
     deliver: Callable[[Json], None],
+    log: MlLog | None,
 ) -> Json:
     try:
-        _train(record, job, stop, progress)
+        _train(record, job, stop, progress, log)
     except Interrupted as interrupted:
         record.measurement.stopped_by = "interrupt"
         record.reasons.append(interrupted.reason)
@@ -91,7 +107,9 @@ def _finish(record: Record, observer: Observer) -> Json:
     return document.build(record)
 
 
-def _train(record: Record, job: Job, stop: StopRequest, progress: Progress) -> None:
+def _train(
+    record: Record, job: Job, stop: StopRequest, progress: Progress, log: MlLog | None
+) -> None:
     settings = record.settings
     progress.say(f"loading the engine {settings.engine}")
     engine = engines.load(settings.engine)
@@ -106,6 +124,8 @@ def _train(record: Record, job: Job, stop: StopRequest, progress: Progress) -> N
     cards = Cards.open()
     watch = Watch(cards)
     around = Surroundings(job.clock, stop.check, progress.show, watch.running)
+    if log is not None:
+        around = replace(around, happen=partial(log.happen, record))
     try:
         session.train(engine, settings, record, around)
     finally:

@@ -31,6 +31,11 @@ DIGITS = "digits"
 KERAS = "keras"
 
 
+def optimizer_of(model: str) -> tuple[str, float]:
+    """Return the name of the optimizer that a model is trained with, and its learning rate."""
+    return ("adam", 0.001) if model == "mnist" else ("sgd", 0.01)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """One run: a model, a batch size, a precision, the data, and when to stop.
@@ -101,6 +106,11 @@ class Settings:
     def global_batch_size(self) -> int:
         """Return images per training step on all devices together."""
         return self.batch_size * self.devices
+
+    @property
+    def job_batch_size(self) -> int:
+        """Return images per training step of all workers of a job together."""
+        return self.global_batch_size * (1 if self.cluster is None else self.cluster.size)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
