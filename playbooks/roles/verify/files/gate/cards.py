@@ -153,8 +153,16 @@ def _recovery(gpu: Element) -> str | None:
     action = known(gpu.findtext("gpu_recovery_action"))
     if action is not None:
         return action
-    asked = known(gpu.findtext("gpu_reset_status/reset_required"))
-    return {"Yes": "GPU Reset", "No": "None"}.get(asked or "")
+    status = gpu.find("gpu_reset_status")
+    if status is None or known(status.findtext("reset_required")) is None:
+        return None
+    for path, action in (
+        ("reset_required", "GPU Reset"),
+        ("drain_and_reset_recommended", "Drain and Reset"),
+    ):
+        if known(status.findtext(path)) == "Yes":
+            return action
+    return "None"
 
 
 def _reasons(gpu: Element) -> tuple[str, ...] | None:

@@ -17,8 +17,8 @@ instances up to a twentieth; the next smaller vGPU profile of any card is a sixt
 INFOROM = 14
 _NOT_FOUND = 6
 
-_SIZE = re.compile(r"\d+(?:GB|GIB|MB)?")
-_MODEL = re.compile(r"[A-Z]*\d+[A-Z]*")
+_MODEL = re.compile(r"[A-Z]+\d+[A-Z]*|\d{4,5}")  # A100, T4, L40S; the 6000 of RTX 6000
+_NO_MODEL = re.compile(r"(?:HBM|SXM|GDDR|GEN)\d+[A-Z]*")
 _PROFILE = re.compile(r"(?:grid|nvidia)?[ _]?([a-z0-9]+(?:-\d+){1,2}[a-z]+)$")
 
 
@@ -146,9 +146,7 @@ def _model_finding(model_name: str, card: Card) -> Finding:
 def _models(text: str) -> frozenset[str]:
     """Return the words that name a model: A100 and GA100 of `GA100 [A100 PCIe 80GB]`."""
     words = re.findall(r"[A-Z0-9]+", text.upper())
-    found = {w for w in words if _MODEL.fullmatch(w) and not _SIZE.fullmatch(w)}
-    found |= {w for w in words if re.fullmatch(r"\d{4,5}", w)}  # RTX 6000, RTX 4000
-    return frozenset(w for w in found if not re.fullmatch(r"(?:HBM|SXM|GDDR)\d*\w*", w))
+    return frozenset(w for w in words if _MODEL.fullmatch(w) and not _NO_MODEL.fullmatch(w))
 
 
 def memory(question: Question, machine: Machine) -> Check:
