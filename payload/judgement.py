@@ -133,8 +133,8 @@ def _doubts_of_card(gpu: Json) -> Iterator[str]:
 def _of_cpu(cpu: Json) -> Iterator[str]:
     if (cpu["steal_percent"] or 0) > STEAL_PERCENT:
         yield (
-            f"steal: the hypervisor kept {cpu['steal_percent']:.1f} % of the CPU time from this "
-            "machine: its host is busy with others"
+            f"steal: the hypervisor kept {cpu['steal_percent']:.1f} % of the CPU time for others; "
+            "the host is busy"
         )
     if (cpu["busy_by_others_percent"] or 0) > OTHERS_PERCENT:
         yield (

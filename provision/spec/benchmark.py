@@ -57,7 +57,10 @@ class BenchmarkRun(Frozen):
     xla: Literal["on", "off", "auto"] | None = Field(
         default=None, description="Compile with XLA, or measure both; else the payload's default."
     )
-    data: DataText = Field(default=SYNTHETIC, description="`synthetic`, or the path of a data set.")
+    data: DataText = Field(
+        default=SYNTHETIC,
+        description="`synthetic`, `digits`, `keras`, the URL of a mirror, or a path in the guest.",
+    )
     image_size: Annotated[int, Field(strict=True, ge=32, le=4096)] | None = Field(
         default=None, description="Height and width of the images, for vgg models only."
     )

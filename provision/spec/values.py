@@ -183,8 +183,9 @@ DataText = Annotated[
     str,
     AfterValidator(
         _text(
-            rf"/?{SEGMENT}(/{SEGMENT})*",
-            "must be synthetic, or a path of letters, digits, spaces and ._-+@,= without ..",
+            rf"(https?://[A-Za-z0-9.-]+(:[0-9]{{1,5}})?)?/?{SEGMENT}(/{SEGMENT})*/?",
+            "must be synthetic, the address of a mirror, or a path of letters, digits, spaces and "
+            "._-+@,= without ..",
             1024,
         )
     ),

@@ -9,7 +9,7 @@ import platform
 import sys
 from datetime import UTC, datetime
 
-ALL = ("help", "discovery", "inventory", "placement", "provision", "payload")
+ALL = ("help", "discovery", "inventory", "placement", "provision", "payload", "overhead")
 
 
 def main(names: list[str]) -> None:

@@ -174,3 +174,15 @@ def test_a_file_that_is_none_is_wrong_usage(files: Files, name: str) -> None:
     with pytest.raises(UsageError, match="can't read the lab file") as caught:
         load_lab(files.folder / name)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize("data", ["digits", "/srv/mnist", "https://mirror.example:8443/mnist/"])
+def test_data_may_be_a_name_a_path_or_a_mirror(files: Files, data: str) -> None:
+    path = files.lab_with(f"benchmark: [{{model: mnist, data: '{data}'}}]")
+    assert load_lab(path).benchmark[0].data == data
+
+
+@pytest.mark.parametrize("data", ["https://u:p@mirror/x", "ftp://mirror/x", "https://mirror/../x"])
+def test_data_from_elsewhere_is_refused(files: Files, data: str) -> None:
+    (problem,) = problems(files.lab_with(f"benchmark: [{{model: mnist, data: '{data}'}}]"))
+    assert "must be synthetic, the address of a mirror, or a path" in problem
