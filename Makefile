@@ -5,7 +5,7 @@ PYTHON     ?= python3
 UV         := .tools/bin/uv
 RUN        := .venv/bin
 
-.PHONY: demo test contract faults guests driver engines trainings lint format bench lock clean
+.PHONY: demo test contract faults guests booted driver engines trainings lint format bench lock clean
 
 demo: .venv/ready
 	$(RUN)/vdl demo
@@ -36,6 +36,10 @@ guests: .venv/ready
 # Debian's own NVIDIA driver, fetched and compiled in such a guest; shows what modinfo says of it.
 driver: .venv/ready
 	$(RUN)/pytest -m driver -s tests/roles
+
+# One virtual machine on VMware's hardware, emulated: needs root, QEMU and dnsmasq.
+booted: .venv/ready
+	$(RUN)/pytest -m qemu
 
 lint: .venv/ready
 	$(RUN)/ruff format --check .

@@ -110,7 +110,7 @@ class VirtualMachine:
         up = self._cable.script(self._folder)
         tap = f"tap,id=net,ifname={self._cable.interface},script={up},downscript=no"
         words += ["-netdev", tap]
-        words += ["-device", f"vmxnet3,netdev=net,mac={self._cable.mac}"]
+        words += ["-device", f"vmxnet3,netdev=net,mac={self._cable.mac},romfile="]
         words += ["-serial", f"file:{self.console}"]
         words += ["-chardev", "stdio,id=info,signal=off", "-serial", "chardev:info"]
         words += ["-qmp", f"unix:{self._control},server=on,wait=off"]

@@ -14,7 +14,7 @@ from provision.guests.configure import configure
 from tests.guests.booted import BootedGuest, BootedLab, booted_lab, wait_until
 from tests.guests.fakepayload import make_payload
 
-pytestmark = pytest.mark.nspawn
+pytestmark = [pytest.mark.nspawn, pytest.mark.timeout(900)]
 
 ONE, TWO = "lab-cpu-1", "lab-cpu-2"
 BASE = ("base",)
