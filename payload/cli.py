@@ -11,42 +11,78 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from payload import listing, output, selftest
+from payload.child import run_in_child
 from payload.document import Json
 from payload.interrupt import stop_requests
 from payload.mllog import MlLog
-from payload.options import STDOUT, parse
+from payload.options import PLACE, STDOUT, parse
 from payload.progress import Progress
 from payload.run import run
-from payload.settings import Settings
+from payload.search import Search
+from payload.settings import MAX, Settings
 from payload.workers import scaling
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; wrong usage raises `SystemExit(2)`."""
     options, settings = parse(arguments)
-    writer = Writer(options.output, options.job_output)
     if options.list:
         sys.stdout.write("".join(f"{line}\n" for line in listing.lines()))
         return 0
+    if options.batch_size != MAX and len(options.batch_size) > 1 and settings is not None:
+        return _one_by_one(options.batch_size, settings, options.output)
+    writer = Writer(options.output, options.job_output)
     if settings is None:
         return _self_test(options.engine, writer)
-    return _run(settings, writer, options.mllog)
+    return _run(settings, writer, options.mllog, largest=options.batch_size == MAX)
 
 
-def _run(settings: Settings, writer: Writer, log: str | None) -> int:
+def _run(settings: Settings, writer: Writer, log: str | None, *, largest: bool) -> int:
     progress = Progress(sys.stderr, time.monotonic, settings.global_batch_size)
     with stop_requests() as stop, _log(log) as lines:
-        document = run(settings, stop, progress, writer.write, lines)
+        found = None
+        if largest:
+            search = Search(settings, progress.say)
+            settings = replace(settings, batch_size=search.run())
+            found = search.describe()
+            progress = Progress(sys.stderr, time.monotonic, settings.global_batch_size)
+        document = run(settings, stop, progress, writer.write, lines, search=found)
+    _sum_up(document, progress)
+    return 0 if document["valid"] and writer.done else 1
+
+
+def _one_by_one(batch_sizes: Sequence[int], settings: Settings, output_name: str) -> int:
+    """Run each batch size in a child, which leaves all memory to the next; return the exit code."""
+    valid = True
+    with stop_requests() as stop:
+        for batch_size in batch_sizes:
+            if stop.signal is not None:
+                return 1
+            progress = Progress(sys.stderr, time.monotonic, batch_size)
+            progress.say(f"batch size {batch_size}")
+            ended = run_in_child(replace(settings, batch_size=batch_size))
+            if ended.document is None:
+                progress.say(f"the run died with code {ended.code}")
+                valid = False
+                continue
+            writer = Writer(output_name.replace(PLACE, str(batch_size)), None)
+            writer.write(ended.document)
+            _sum_up(ended.document, progress)
+            valid = valid and ended.document["valid"] and writer.done
+    return 0 if valid else 1
+
+
+def _sum_up(document: Json, progress: Progress) -> None:
     for reason in document["reasons"]:
         progress.say(reason)
     for warning in document["warnings"]:
         progress.say(f"warning: {warning}")
     for line in summary(document):
         progress.say(line)
-    return 0 if document["valid"] and writer.done else 1
 
 
 def summary(document: Json) -> Iterator[str]:

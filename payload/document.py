@@ -27,8 +27,11 @@ class Record:
     """What is known about a run; what a failed run never reached stays empty.
 
     Attributes:
-        settings: What was asked for.
+        settings: What is carried out.
         started: When, in UTC.
+        asked: Batch size and precision as they were asked for, where they may differ.
+        search: The tries that led to the batch size, where `max` was asked for.
+        xla_trials: Speed without XLA and with it, where `auto` was asked for.
         finished: When, in UTC; set at the end.
         parameters: Trainable parameters of the model.
         flops: Operations per image, `forward` and `training`.
@@ -49,6 +52,9 @@ class Record:
 
     settings: Settings
     started: datetime
+    asked: Json = field(default_factory=dict)
+    search: Json | None = None
+    xla_trials: list[Json] = field(default_factory=list)
     finished: datetime | None = None
     parameters: int | None = None
     flops: Json | None = None
@@ -85,6 +91,10 @@ def build(record: Record) -> Json:
         "flops_per_image": record.flops,
         "data": _data(record),
         "input": _input(record),
+        "asked": {"batch_size": settings.batch_size, "precision": settings.precision}
+        | record.asked,
+        "batch_size_search": record.search,
+        "xla": _xla(record),
         "seed": settings.seed,
         "started": record.started.isoformat(timespec="milliseconds"),
         "finished": None if finished is None else finished.isoformat(timespec="milliseconds"),
@@ -99,6 +109,15 @@ def build(record: Record) -> Json:
         "reasons": record.reasons,
         "warnings": record.warnings,
     }
+
+
+def _xla(record: Record) -> Json:
+    asked, trials = record.settings.xla, record.xla_trials
+    used = asked == "on"
+    if asked == "auto":
+        best = max(trials, key=lambda trial: trial["images_per_second"] or 0, default=None)
+        used = best is not None and best["xla"]
+    return {"asked": asked, "used": used, "trials": trials}
 
 
 def _data(record: Record) -> Json:

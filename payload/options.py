@@ -15,14 +15,18 @@ from payload.settings import (
     DEFAULT_TIME_LIMIT,
     DIGITS,
     ENGINES,
+    MAX,
     MODELS,
     PRECISIONS,
     SYNTHETIC,
+    XLA,
     Settings,
 )
 from payload.workers import cluster
 
 STDOUT = "-"
+PLACE = "{batch}"
+"""In `--output`: where the batch size goes, if there are several."""
 MIN_STEPS = 3
 SMALLEST_VGG_IMAGE = 32
 """Five poolings halve an image five times; below this size nothing is left."""
@@ -61,7 +65,14 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train the digits that come along, with --engine, and tell whether that went right",
     )
-    add("--batch-size", type=_whole(1), metavar="N", help="images per step (mnist 64, vgg 32)")
+    add(
+        "--batch-size",
+        type=_batch_sizes,
+        default=(),
+        metavar="N|N,N,...|max",
+        help="images per step and device (mnist 64, vgg 32); several for one run and document "
+        "each, max for the largest that fits, which is found by trying",
+    )
     add("--precision", choices=PRECISIONS, default="fp32", help="default: fp32")
     add(
         "--data",
@@ -106,7 +117,12 @@ def _parser() -> argparse.ArgumentParser:
         help="GPUs that train together, each with its own batch; without a GPU the CPU stands in "
         "for them (default: 1)",
     )
-    add("--xla", choices=("off", "on"), help="tensorflow only; default: off")
+    add(
+        "--xla",
+        choices=XLA,
+        help="compile with XLA, or measure both and take the faster (default: off; jax can't do "
+        "without, torch has none)",
+    )
     add(
         "--tf32",
         choices=SWITCH,
@@ -174,7 +190,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write what happens in the MLPerf logging format as well; - is standard error",
     )
-    add("--output", default=STDOUT, metavar="FILE", help="default: standard output")
+    add(
+        "--output",
+        default=STDOUT,
+        metavar="FILE",
+        help="default: standard output; {batch} stands for the batch size, if there are several",
+    )
     return parser
 
 
@@ -189,12 +210,7 @@ def _conflicts(options: argparse.Namespace) -> Iterator[str]:
     yield from _data_conflicts(options)
     if options.ceilings == "only" and options.epochs:
         yield "--ceilings only trains nothing, so --epochs makes no sense with it"
-    if options.engine != "tensorflow" and options.xla:
-        yield "--xla goes with tensorflow: jax always compiles with XLA, torch never does"
-    if options.xla == "on" and options.devices > 1:
-        yield "--xla on goes with one device"
-    if options.engine == "torch" and options.devices > 1:
-        yield "--devices goes with tensorflow and jax; torch trains on one device here"
+    yield from _engine_conflicts(options)
     yield from _job_conflicts(options)
     for option, path in (
         ("--output", options.output), ("--job-output", options.job_output),
@@ -203,6 +219,19 @@ def _conflicts(options: argparse.Namespace) -> Iterator[str]:
         # After an hour's run is too late to find out.
         if path not in {STDOUT, None} and not _can_be_written(Path(path)):
             yield f"{option} {path}: can't be written"
+
+
+def _engine_conflicts(options: argparse.Namespace) -> Iterator[str]:
+    if (options.engine, options.xla) in {("jax", "off"), ("torch", "on")}:
+        yield f"--xla {options.xla}: jax always compiles with XLA, torch has none"
+    if options.engine == "tensorflow" and options.xla in {"on", "auto"} and options.devices > 1:
+        yield f"--xla {options.xla} goes with one device"
+    if options.engine == "torch" and options.devices > 1:
+        yield "--devices goes with tensorflow and jax; torch trains on one device here"
+    if options.batch_size != MAX and len(options.batch_size) > 1 and PLACE not in options.output:
+        yield f"several batch sizes need {PLACE} in --output: each run has a document of its own"
+    if options.mllog and options.batch_size != MAX and len(options.batch_size) > 1:
+        yield "--mllog goes with one batch size"
 
 
 def _job_conflicts(options: argparse.Namespace) -> Iterator[str]:
@@ -221,8 +250,10 @@ def _job_conflicts(options: argparse.Namespace) -> Iterator[str]:
         yield str(error)
     if options.engine != "tensorflow":
         yield "--workers goes with tensorflow"
-    if options.xla == "on":
-        yield "--xla on does not go with --workers"
+    if options.xla in {"on", "auto"}:
+        yield f"--xla {options.xla} does not go with --workers"
+    if options.batch_size == MAX or len(options.batch_size) > 1:
+        yield "--workers goes with one --batch-size"
     if options.ceilings == "only":
         yield "--ceilings only does not go with --workers: measure them on each machine alone"
 
@@ -243,12 +274,14 @@ def _data_conflicts(options: argparse.Namespace) -> Iterator[str]:
 def _settings(options: argparse.Namespace) -> Settings:
     mnist = options.model == "mnist"
     batch_size = DEFAULT_BATCH_SIZES.get(options.model, DEFAULT_VGG_BATCH_SIZE)
+    if options.batch_size and options.batch_size != MAX:
+        batch_size = options.batch_size[0]
     limit = options.time_limit
     if limit is None and options.steps is None:
         limit = DEFAULT_TIME_LIMIT
     return Settings(
         model=options.model,
-        batch_size=options.batch_size or batch_size,
+        batch_size=batch_size,
         precision=options.precision,
         data=options.data,
         checksums=options.checksums,
@@ -263,7 +296,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         learning_rate=options.learning_rate,
         engine=options.engine,
         devices=options.devices,
-        xla=options.xla or ("on" if options.engine == "jax" else "off"),
+        xla=_xla(options),
         tf32=SWITCH[options.tf32],
         threads=options.threads,
         deterministic=options.deterministic,
@@ -275,6 +308,18 @@ def _settings(options: argparse.Namespace) -> Settings:
         alone=options.alone,
         join_seconds=options.join_seconds,
     )
+
+
+def _xla(options: argparse.Namespace) -> str:
+    """Return what the engine is to do; two of them have no choice."""
+    only = {"jax": "on", "torch": "off"}
+    return only.get(options.engine) or options.xla or "off"
+
+
+def _batch_sizes(text: str) -> tuple[int, ...] | str:
+    if text == MAX:
+        return MAX
+    return tuple(_whole(1)(part) for part in text.split(","))
 
 
 def _whole(least: int) -> Callable[[str], int]:

@@ -16,7 +16,7 @@ from payload.guard import guarded
 from payload.interrupt import StopRequest
 from payload.mllog import MlLog
 from payload.progress import Progress
-from payload.settings import Settings
+from payload.settings import MAX, Settings
 from payload.telemetry import report
 from payload.telemetry.nvml import Cards
 from payload.telemetry.watch import Watch
@@ -29,15 +29,19 @@ def run(
     progress: Progress,
     deliver: Callable[[Json], None],
     log: MlLog | None = None,
+    *,
+    search: Json | None = None,
 ) -> Json:
     """Train as `settings` say, give the document to `deliver`, and return it.
 
-    What happens meanwhile goes to `log`, where there is one.
+    What happens meanwhile goes to `log`, where there is one. `search` tells how the batch size was
+    found, where `max` was asked for.
 
     A failure ends up in the document, with all that was measured before it. One that is no
     `PayloadError` is a defect of this program: it is raised, after the document is delivered.
     """
-    record = Record(settings, started=now())
+    asked: Json = {"precision": settings.precision} | ({"batch_size": MAX} if search else {})
+    record = Record(settings, started=now(), asked=asked, search=search)
     if log is not None:
         log.begin(record)
     observer = Observer()

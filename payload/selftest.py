@@ -71,10 +71,11 @@ def _train(
     """Fill `losses` with those of the first steps, and `accuracies` with one for each epoch."""
     say(f"loading the engine {name}")
     engine = engines.load(name)
-    from payload import session  # noqa: PLC0415 imports Keras, on top of the engine just loaded
+    from payload import preparation  # noqa: PLC0415 imports Keras, on top of the engine just loaded
 
     settings = Settings("mnist", BATCH_SIZE, data=DIGITS, engine=name)
-    trainer = session.prepare(engine, settings, Record(settings, started=now()))
+    record = Record(settings, started=now())
+    trainer = preparation.prepare(engine, preparation.set_up(engine, settings, record), record)
     for _ in FIRST_LOSSES[name]:
         check_stop()
         losses.append(trainer.run(1))

@@ -5,12 +5,13 @@ This module imports Keras: what runs before an engine is loaded imports this one
 
 from __future__ import annotations
 
-from payload import flops, models, shares, statistics
+from contextlib import nullcontext
+
+from payload import choice, memory, preparation, statistics
 from payload.ceilings import Ceilings, achieved
+from payload.choice import Switchable
 from payload.document import Json, Record
-from payload.engines import objective
 from payload.engines.port import Engine
-from payload.feeds import describe_feed
 from payload.loop import Limits, Loop, Moment, Surroundings, Trainer
 from payload.measurement import Measurement
 from payload.probe import Timer
@@ -23,32 +24,46 @@ def train(engine: Engine, settings: Settings, record: Record, surroundings: Surr
     Raises:
         PayloadError: If the run fails or is interrupted.
     """
-    measurement = record.measurement
-    try:
-        trainer = prepare(engine, settings, record)
-        if settings.ceilings != "only":
-            _train(trainer, settings, record, surroundings)
-        # In a job the probes would disturb each other; the run of one worker alone has them.
-        if settings.ceilings != "off" and settings.cluster is None:
-            record.ceilings = _ceilings(engine, settings, record, surroundings)
-        if settings.epochs:
-            Loop(trainer, measurement, surroundings).learn(
-                settings.epochs, settings.target_accuracy, record.learning
-            )
-        if settings.cluster is not None:
-            record.weights_sha256 = trainer.digest()
-    finally:
-        if measurement.steps:
-            record.summary = summarise(measurement, settings.global_batch_size, settings.seed)
-            if record.ceilings is not None:
-                record.ceilings |= _shares(settings, record)
+    settings = preparation.set_up(engine, settings, record)
+    framework = record.framework or {}
+    # A GPU's driver maps far more memory than it uses.
+    with nullcontext() if framework["gpus"] else memory.bounded() as limit:
+        framework["memory_limit_bytes"] = limit
+        try:
+            trainer = preparation.prepare(engine, settings, record)
+            _run(engine, trainer, settings, record, surroundings)
+        finally:
+            _sum_up(settings, record)
+
+
+def _run(
+    engine: Engine,
+    trainer: Trainer,
+    settings: Settings,
+    record: Record,
+    surroundings: Surroundings,
+) -> None:
+    if settings.ceilings != "only":
+        _train(trainer, settings, record, surroundings)
+    # In a job the probes would disturb each other; the run of one worker alone has them.
+    if settings.ceilings != "off" and settings.cluster is None:
+        record.ceilings = _ceilings(engine, settings, record, surroundings)
+    if settings.epochs:
+        Loop(trainer, record.measurement, surroundings).learn(
+            settings.epochs, settings.target_accuracy, record.learning
+        )
+    if settings.cluster is not None:
+        record.weights_sha256 = trainer.digest()
 
 
 def _train(
     trainer: Trainer, settings: Settings, record: Record, surroundings: Surroundings
 ) -> None:
-    """Measure the feed alone, then the steps."""
+    """Measure the feed alone, choose the faster step if there is a choice, measure the steps."""
     record.input |= {"images_per_second_alone": trainer.feed_images_per_second()}
+    if settings.xla == "auto" and isinstance(trainer, Switchable):
+        batch_size = settings.global_batch_size
+        record.xla_trials = choice.faster(trainer, batch_size, settings.seed, surroundings)
     if settings.epochs:
         trainer.remember_start()
     limits = Limits(settings.steps, settings.time_limit, settings.seed, settings.precision_target)
@@ -77,33 +92,12 @@ def _shares(settings: Settings, record: Record) -> Json:
     return achieved(record.ceilings, record.flops["training"], one_device)
 
 
-def prepare(engine: Engine, settings: Settings, record: Record) -> Trainer:
-    """Return a trainer with fresh weights, and note engine, data and model in `record`.
-
-    Raises:
-        PayloadError: If the engine, the data or the model can't be had.
-    """
-    engine.set_up(settings)
-    record.framework = engine.describe()
-    dataset = shares.load(settings)
-    record.data |= dataset.describe()
-    record.input |= describe_feed(dataset)
-    with engine.errors(), engine.scope():
-        model = models.build(
-            settings.model,
-            image_shape=settings.image_shape,
-            classes=settings.classes,
-            precision=settings.precision,
-        )
-        objective.initialise(model, settings.seed)
-        record.parameters = model.count_params()
-        record.flops = flops.per_image(model).as_dict()
-        record.convolutions = flops.costliest(model)
-        optimizer = models.optimizer(
-            settings.model, precision=settings.precision, learning_rate=settings.learning_rate
-        )
-    with engine.errors():
-        return engine.trainer(model, optimizer, dataset, settings)
+def _sum_up(settings: Settings, record: Record) -> None:
+    if not record.measurement.steps:
+        return
+    record.summary = summarise(record.measurement, settings.global_batch_size, settings.seed)
+    if record.ceilings is not None:
+        record.ceilings |= _shares(settings, record)
 
 
 def summarise(measurement: Measurement, batch_size: int, seed: int) -> Json:

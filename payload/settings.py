@@ -26,6 +26,8 @@ CEILING_SHARE = 0.05
 CEILING_SECONDS_WITHOUT_LIMIT = 1.0
 """How long each ceiling is measured: at most so many seconds and this share of the time limit."""
 
+MAX = "max"
+"""As batch size: the largest that fits."""
 SYNTHETIC = "synthetic"
 DIGITS = "digits"
 KERAS = "keras"

@@ -133,10 +133,15 @@ class TorchTrainer(KerasTrainer):
             return int(objective.count_hits(self._engine.place(labels), logits))
 
     def _state(self) -> State:
-        return [np.array(variable.numpy()) for variable in self._variables()]
+        # Dropout draws from PyTorch's own generators, not from a variable of Keras.
+        draws = [generator.get_state().numpy() for generator in _generators()]
+        return [*draws, *(np.array(variable.numpy()) for variable in self._variables())]
 
     def _set_state(self, state: State) -> None:
-        for variable, value in zip(self._variables(), state, strict=True):
+        generators = _generators()
+        for generator, draw in zip(generators, state, strict=False):
+            generator.set_state(torch.from_numpy(draw))
+        for variable, value in zip(self._variables(), state[len(generators) :], strict=True):
             variable.assign(value)
 
     def _variables(self) -> list[Any]:
@@ -153,6 +158,13 @@ def classified(error: RuntimeError) -> PayloadError:
 
 def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _generators() -> list[Any]:
+    """Return the generators of random numbers, of the CPU and of the GPU that trains."""
+    if not torch.cuda.is_available():
+        return [torch.default_generator]
+    return [torch.default_generator, torch.cuda.default_generators[0]]
 
 
 def _gpu(number: int) -> Json:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from payload import engines, session
+from payload import engines, preparation
 from payload.document import Record
 from payload.engines.tensorflow import classified
 from payload.environment import Observer
@@ -18,7 +18,8 @@ ENGINE = engines.load("tensorflow")
 
 
 def trainer_for(settings: Settings) -> Trainer:
-    return session.prepare(ENGINE, settings, Record(settings, datetime.now(UTC)))
+    record = Record(settings, datetime.now(UTC))
+    return preparation.prepare(ENGINE, preparation.set_up(ENGINE, settings, record), record)
 
 
 def supported() -> list[str]:

@@ -1,0 +1,129 @@
+"""`--batch-size max`: the largest batch that fits, found by trying.
+
+Each try is a run of a few steps in a process of its own: memory that one has broken up is not in
+the way of the next, and one that is killed takes nothing with it. On a CPU a try may take what
+memory is available but for a margin (`memory.bounded`), so the kernel has nothing to kill.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from payload.child import Ended, run_in_child
+from payload.document import Json
+from payload.settings import Settings
+
+FITS = "fits"
+TRIAL_STEPS = 3
+TRIAL_SECONDS = 300.0
+"""A try that takes longer counts as too large: a batch of minutes a step is of no use."""
+FINENESS = 16
+"""The search ends when what fits and what does not are within a sixteenth."""
+LARGEST = 1 << 20
+"""More was never asked for: a small model would go on for ever."""
+
+_NO_MEMORY = re.compile(r"bad_alloc|out of memory|can't allocate|cannot allocate", re.IGNORECASE)
+
+
+_TOO_LARGE = frozenset({"out-of-memory", "data", "time"})
+"""Codes of reasons that a smaller batch may do away with; `data`: it does not fill a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A batch size, `fits` or the code of the reason why it does not, and the seconds it took."""
+
+    batch_size: int
+    outcome: str
+    seconds: float
+
+
+class Pointless(Exception):
+    """A try failed for a reason that has nothing to do with its size."""
+
+
+class Search:
+    """Tries batch sizes of one run.
+
+    Args:
+        settings: The run; its batch size is the first to try.
+        say: Told every outcome.
+    """
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        # Trials of XLA are for the run itself; whether it needs more memory is not.
+        self._short = replace(
+            settings,
+            steps=TRIAL_STEPS,
+            time_limit=None,
+            epochs=0,
+            target_accuracy=None,
+            ceilings="off",
+            xla="off" if settings.xla == "off" else "on",
+        )
+        self._say = say
+        self.tries: list[Try] = []
+
+    def run(self) -> int:
+        """Return the largest batch size that fits, to a sixteenth; where none does, 1.
+
+        If a try fails for another reason than its size, the search ends, and the run itself will
+        say what it is.
+        """
+        try:
+            return max(largest(self._fits, self._short.batch_size), 1)
+        except Pointless:
+            fitting = [tried.batch_size for tried in self.tries if tried.outcome == FITS]
+            return max(fitting, default=self._short.batch_size)
+
+    def describe(self) -> Json:
+        """Return all tries, in their order."""
+        return {"tries": [asdict(tried) for tried in self.tries]}
+
+    def _fits(self, batch_size: int) -> bool:
+        started = time.monotonic()
+        settings = replace(self._short, batch_size=batch_size)
+        code = outcome(run_in_child(settings, catch=True, seconds=TRIAL_SECONDS))
+        self.tries.append(Try(batch_size, code, round(time.monotonic() - started, 1)))
+        self._say(f"batch size {batch_size}: {code}")
+        if code != FITS and code not in _TOO_LARGE:
+            raise Pointless
+        return code == FITS
+
+
+def largest(fits: Callable[[int], bool], start: int) -> int:
+    """Return the largest number that fits, to a sixteenth; 0 if not even 1 does.
+
+    Doubles from `start` while it fits, or halves while it does not, then bisects.
+    """
+    low, high = 0, start
+    while fits(high):
+        low, high = high, 2 * high
+        if high > LARGEST:
+            return low
+    while low == 0 and high > 1:
+        if fits(high // 2):
+            low = high // 2
+        else:
+            high //= 2
+    while high - low > max(1, low // FINENESS):
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def outcome(ended: Ended) -> str:
+    """Return `fits`, or the code of the reason why a try failed."""
+    if ended.code is None:
+        return "time"
+    if ended.document is None:
+        # C++ ends a process for which it finds no memory.
+        return "out-of-memory" if _NO_MEMORY.search(ended.said) else "died"
+    reasons = ended.document["reasons"]
+    return str(reasons[0]).partition(":")[0] if reasons else FITS

@@ -1,0 +1,46 @@
+"""The search for the largest batch: which sizes it tries, and how it reads a try."""
+
+from typing import Any
+
+import pytest
+
+from payload.child import Ended
+from payload.search import FINENESS, LARGEST, largest, outcome
+
+
+@pytest.mark.parametrize("start", [1, 32, 64, 5000])
+@pytest.mark.parametrize("limit", [1, 2, 17, 63, 64, 65, 1000, 4096, 99_999])
+def test_the_largest_batch_is_found_to_a_sixteenth(limit: int, start: int) -> None:
+    tried: list[int] = []
+
+    def fits(batch_size: int) -> bool:
+        tried.append(batch_size)
+        return batch_size <= limit
+
+    found = largest(fits, start)
+    assert found <= limit <= found + max(1, found // FINENESS)
+    assert found in tried
+    assert len(tried) == len(set(tried)) < 30
+
+
+def test_where_nothing_fits_the_answer_is_none() -> None:
+    assert largest(lambda _batch_size: False, 64) == 0
+
+
+def test_a_search_does_not_go_on_for_ever() -> None:
+    assert largest(lambda _batch_size: True, 64) == LARGEST
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        (Ended({"reasons": []}, 0), "fits"),
+        (Ended({"reasons": ["out-of-memory: no room"]}, 1), "out-of-memory"),
+        (Ended({"reasons": ["diverged: the loss became nan", "x: y"]}, 1), "diverged"),
+        (Ended(None, -6, "terminate called\n what():  std::bad_alloc"), "out-of-memory"),
+        (Ended(None, -9, ""), "died"),
+        (Ended(None, None), "time"),
+    ],
+)
+def test_a_try_is_read_by_its_document_its_last_words_or_its_time(ended: Any, code: str) -> None:
+    assert outcome(ended) == code
