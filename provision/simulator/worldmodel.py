@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 from pyVmomi import VmomiSupport
 
 from provision.errors import SpecError
@@ -289,9 +297,16 @@ class Datacenter(Frozen):
         },
         min_length=1,
     )
-    networks: tuple[Name, ...] = Field(default=("VM Network",), min_length=1)
     switches: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)
+    networks: tuple[Name, ...] = ("VM Network",)
     folders: tuple[str, ...] = ()
+
+    @field_validator("networks")
+    @classmethod
+    def _has_a_network(cls, networks: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not networks and not any(info.data.get("switches", {}).values()):
+            raise ValueError("needs a network, or a switch with a port group")
+        return networks
 
     @property
     def every_network(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Copies a vCenter into the values of a world file, so that people can rehearse on their estate.
 
 What is copied: datacenters, clusters, hosts, cards, their modes and uses, VMs and templates
-with their sizes and GPUs, datastores, networks. What is not: anything of a guest, annotations,
-addresses, users, and with `anonymous` no name and no UUID either.
+with their sizes and GPUs, datastores, networks, distributed switches. What is not: anything of a
+guest, annotations, addresses, users, and with `anonymous` no name and no UUID either.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from provision.vsphere.session import Session
 
 # VMs come with all their devices here: pages of a few MB of XML.
 PAGE = 200
+SWITCH, UPLINK = "config.distributedVirtualSwitch", "config.uplink"
 DRS = "configuration.drsConfig.enabled"
 # What the top level of a world file holds besides datacenters.
 RESERVED = frozenset({"vcenter", "latency", "faults", "guests"})
@@ -48,6 +49,8 @@ PATHS = {
         "summary.accessible",
     ),
     vim.Network: ("name", "parent"),
+    vim.dvs.DistributedVirtualPortgroup: ("name", "parent", SWITCH, UPLINK),
+    vim.DistributedVirtualSwitch: ("name", "parent"),
 }
 
 
@@ -101,6 +104,7 @@ class _Area:
     templates: dict[str, Any] = field(default_factory=dict)
     stores: dict[str, Found] = field(default_factory=dict)
     networks: dict[str, str] = field(default_factory=dict)
+    switches: dict[str, list[str]] = field(default_factory=dict)
     disks: Counter[str] = field(default_factory=Counter)
 
 
@@ -158,8 +162,17 @@ class _Recorder:
         area.stores[name] = one
 
     def _network(self, one: Found, area: _Area) -> None:
+        if one.get(UPLINK):
+            return  # what joins a switch to the hosts' own cards: no VM is on it
         name = self._names.give("network", one.id, one.get("name", one.id), id(area))
         area.networks[one.id] = name
+        if (switch := one.get(SWITCH)) is not None:
+            area.switches.setdefault(self._switch(moid(switch), area), []).append(name)
+
+    def _switch(self, id_: str, area: _Area) -> str:
+        known = self._all.get(id_)
+        name = known.get("name", id_) if known is not None else id_
+        return self._names.give("switch", id_, name, id(area))
 
     def _host(self, found: Found) -> None:
         area, parent = self._area(found), found.get("parent")
@@ -279,9 +292,13 @@ class _Recorder:
                 name: _store_entry(store, area.disks[store.id])
                 for name, store in area.stores.items()
             },
-            "networks": list(area.networks.values()),
+            "switches": area.switches,
         }
-        return {key: value for key, value in entry.items() if value}
+        distributed = {name for names in area.switches.values() for name in names}
+        plain = [name for name in area.networks.values() if name not in distributed]
+        shown = {key: value for key, value in entry.items() if value}
+        # Without the key, a datacenter has a network of its own.
+        return {**shown, "networks": plain} if area.networks else shown
 
 
 def _store_entry(store: Found, disks: int) -> dict[str, Any]:

@@ -51,6 +51,7 @@ DC0:
         big: {host: esx-06, power: on, gpu: {vgpu: grid_a100d-40c}}
         small: {host: esx-06, power: on, gpu: {vgpu: grid_a100d-8c}, card: "0000:3b:00.0"}
         asleep: {host: esx-01, gpu: {passthrough: A100-80}, memory: 16 GiB}
+        wired: {host: esx-01, network: lab pg}
         no-gpu: {host: esx-01, power: on, memory: 64 GiB, reserved: 32 GiB, folder: prod/web}
         mine:
           host: esx-01
@@ -60,6 +61,7 @@ DC0:
       hosts: {"[1-2]-bare": {}}
   datastores: {vsan: {capacity: 20 TiB, free: 12 TiB}, local: 2 TiB}
   networks: [VM Network, lab net]
+  switches: {dvs: [lab pg, other pg], spare dvs: [third pg]}
 second:
   clusters: {gpu: {hosts: {esx-01: {cards: {model: L4}}}}}
 """
