@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from itertools import groupby
@@ -14,6 +16,17 @@ from provision.bench.results import Interval, Result
 # what virtualisation is measured against; without it, the closest thing to it.
 BASELINES = ("bare-metal", "passthrough", "vgpu", "group", "none")
 MOST_NAMES = 4
+KNOWN_DATA = frozenset({"synthetic", "digits", "mnist"})
+"""Sources that are the same everywhere: random, or held against published checksums."""
+DIFFERENCES = {
+    "GPU drivers": "driver",
+    "versions of TensorFlow": "tensorflow",
+    "versions of JAX": "jax",
+    "versions of PyTorch": "torch",
+    "versions of Keras": "keras",
+    "CPUs": "cpu",
+    "GPUs multiply fp32 alike (TF32)": "tf32",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +39,19 @@ class Likeness:
     precision: str
     data: str
     engine: str
+    devices: int = 1
+    xla: bool = False
+    files: str = ""
 
     @property
     def title(self) -> str:
         """One line that names what was trained, and how."""
         shape = "x".join(map(str, self.image_shape))
-        return (
-            f"{self.model} {shape}, batch {self.batch_size}, {self.precision}, "
-            f"{self.data} data, {self.engine}"
-        )
+        more = [f"{self.devices} devices"] if self.devices > 1 else []
+        more += ["XLA"] if self.xla else []
+        data = f"{self.data} data" + (f" {self.files}" if self.files else "")
+        trained = (f"{self.model} {shape}", f"batch {self.batch_size}", self.precision, data)
+        return ", ".join([*trained, self.engine, *more])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,7 @@ def compare(results: Iterable[Result]) -> tuple[Comparison, ...]:
 
 
 def _likeness(result: Result) -> Likeness:
+    document = result.document
     return Likeness(
         result.model,
         result.image_shape,
@@ -88,7 +106,18 @@ def _likeness(result: Result) -> Likeness:
         result.precision,
         result.data,
         result.engine,
+        document.get("devices", 1),
+        bool((document.get("xla") or {}).get("used")),
+        _files(result),
     )
+
+
+def _files(result: Result) -> str:
+    """Return a short digest of data that its source does not tell, such as a folder of images."""
+    digests = (result.document.get("data") or {}).get("sha256")
+    if not digests or result.data in KNOWN_DATA:
+        return ""
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _rank(result: Result) -> str:
@@ -119,21 +148,24 @@ def _ratio(speed: Interval, base: Interval) -> Interval:
 
 def _notes(results: list[Result]) -> Iterable[str]:
     """Name differences between machines that a reader of the table must know of."""
-    for name, key in (("GPU drivers", "driver"), ("frameworks", "tensorflow"), ("CPUs", "cpu")):
+    for name, key in DIFFERENCES.items():
         values = {str(value) for r in results if (value := _environment(r, key))}
         if len(values) > 1:
-            yield f"not all {name} are the same: {', '.join(sorted(values))}"
+            same = name if "(" in name else f"{name} are the same"
+            yield f"not all {same}: {', '.join(sorted(values))}"
     if len({r.machine.simulated for r in results}) > 1:
         yield "simulated and real machines stand in one table"
     yield from _warnings(results)
 
 
 def _warnings(results: list[Result]) -> Iterable[str]:
-    """Name what gates warned of, and which machines: it may explain a difference."""
+    """Name what gates and runs warned of, and which machines: it may explain a difference."""
     machines: dict[str, list[str]] = {}
     for result in results:
         gates = (gate for gate in (result.gate, result.gate_after) if gate is not None)
         for line in dict.fromkeys(c.line for gate in gates for c in gate.in_state(WARNED)):
+            machines.setdefault(line, []).append(result.machine.name)
+        for line in result.document.get("warnings") or []:
             machines.setdefault(line, []).append(result.machine.name)
     for line, names in sorted(machines.items()):
         told = list(dict.fromkeys(names))
@@ -147,6 +179,10 @@ def _environment(result: Result, key: str) -> str | None:
         case "driver":
             gpus = environment.get("gpus") or []
             return ", ".join(sorted({str(g.get("driver")) for g in gpus})) or None
+        case "tf32":
+            framework = environment.get("framework") or {}
+            used = framework.get("gpus") and result.precision == "fp32"
+            return ("with" if framework.get("tensor_float_32") else "without") if used else None
         case "cpu":
             model = environment.get("cpu", {}).get("model")
         case _:

@@ -144,14 +144,23 @@ def read_results(folder: Path) -> tuple[Result, ...]:
     Raises:
         UsageError: The folder is no run, or a document in it is not whole.
     """
-    run = _read(folder / RUN_FILE, "vdl-run")
+    run = read_document(folder / RUN_FILE, "vdl-run")
     results: list[Result] = []
-    for name, facts in run["machines"].items():
-        machine = MachineFacts(**facts)
-        gate = _gate(folder / name / GATE_FILE)
+    for name, machine in read_machines(folder).items():
+        gate = read_gate(folder / name / GATE_FILE)
         documents = sorted(p for p in (folder / name).glob("*.json") if p.name != GATE_FILE)
         results += [_result(machine, run["run_id"], path, gate) for path in documents]
     return tuple(results)
+
+
+def read_machines(folder: Path) -> dict[str, MachineFacts]:
+    """Read who took part in a run.
+
+    Raises:
+        UsageError: The folder is no run.
+    """
+    run = read_document(folder / RUN_FILE, "vdl-run")
+    return {name: MachineFacts(**facts) for name, facts in run["machines"].items()}
 
 
 def newest_run(results: Path, lab: str | None = None) -> Path:
@@ -175,7 +184,7 @@ def _documents(run: Path) -> Iterator[Path]:
 
 
 def _result(machine: MachineFacts, run_id: str, path: Path, gate: Gate | None) -> Result:
-    document = _read(path, "vdl-result")
+    document = read_document(path, "vdl-result")
     after = gate_after(path.parent, path.stem)
     doubts = why_invalid(gate, after)
     try:
@@ -196,10 +205,7 @@ def _result(machine: MachineFacts, run_id: str, path: Path, gate: Gate | None) -
             gate_after=after,
         )
     except (KeyError, TypeError) as error:
-        raise UsageError(
-            "this is no complete result document", subject=str(path), why=f"{error} is missing",
-            fix=BROKEN,
-        ) from error  # fmt: skip
+        raise broken(path, error) from error
 
 
 def _speed(throughput: Mapping[str, Any] | None) -> Interval | None:
@@ -214,8 +220,8 @@ def read_gates(folder: Path) -> dict[str, Gate]:
     Raises:
         UsageError: The folder is no run, or a document in it is not whole.
     """
-    run = _read(folder / RUN_FILE, "vdl-run")
-    found = {name: _gate(folder / name / GATE_FILE) for name in run["machines"]}
+    run = read_document(folder / RUN_FILE, "vdl-run")
+    found = {name: read_gate(folder / name / GATE_FILE) for name in run["machines"]}
     return {name: gate for name, gate in found.items() if gate is not None}
 
 
@@ -236,14 +242,14 @@ def gate_after(machine: Path, name: str) -> Gate | None:
     `machine` is its folder in the run's, `name` that of the run. A number of several machines
     counts only if `gates.why_invalid` has nothing against any of them.
     """
-    return _gate(machine / AFTER_FOLDER / f"{name}.json")
+    return read_gate(machine / AFTER_FOLDER / f"{name}.json")
 
 
-def _gate(path: Path) -> Gate | None:
+def read_gate(path: Path) -> Gate | None:
     """Return the verdict in a file; None where there is none."""
     if not path.exists():
         return None
-    document = _read(path, "vdl-gate")
+    document = read_document(path, "vdl-gate")
     try:
         return gate_of(document)
     except (KeyError, TypeError) as error:
@@ -253,7 +259,20 @@ def _gate(path: Path) -> Gate | None:
         ) from error  # fmt: skip
 
 
-def _read(path: Path, kind: str) -> dict[str, Any]:
+def broken(path: Path, missing: KeyError | TypeError) -> UsageError:
+    """Return the error for a document that lacks something."""
+    return UsageError(
+        "this is no complete result document", subject=str(path), why=f"{missing} is missing",
+        fix=BROKEN,
+    )  # fmt: skip
+
+
+def read_document(path: Path, kind: str) -> dict[str, Any]:
+    """Read a document of the results folder.
+
+    Raises:
+        UsageError: It can't be read, is not whole, or is of another kind or version.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

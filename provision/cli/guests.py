@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.bench.gates import Gate, gate_of
+from provision.bench.jobs import read_jobs
 from provision.bench.results import read_results, turned_away
 from provision.bench.schedule import Benched, bench
 from provision.cli.guestoptions import NOTHING_SAID, GuestOptions
@@ -191,9 +192,9 @@ def report_stage(run: Path) -> Path:
     from provision.report.table import render  # noqa: PLC0415
 
     results = read_results(run)
-    away = turned_away(run)
-    show(render(compare(results), away))
-    return write_report(results, run, away)
+    away, jobs = turned_away(run), read_jobs(run)
+    show(render(compare(results), away, jobs))
+    return write_report(results, run, away, jobs)
 
 
 def judge(result: PlaybookResult, kind: RunKind) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from provision.bench.compare import compare
+from provision.bench.jobs import read_jobs
 from provision.bench.results import newest_run, read_results, turned_away
 from provision.cli.guests import report_stage
 from provision.cli.options import output_option, results_option
@@ -32,7 +33,7 @@ def command(*, run: Path | None, results_dir: Path, output: str) -> None:
             fix="run `vdl bench` again, or name another run",
         )  # fmt: skip
     if output == "json":
-        show_json(comparison_json(compare(results), turned_away(folder)))
+        show_json(comparison_json(compare(results), turned_away(folder), read_jobs(folder)))
         return
     page = report_stage(folder)
     say(f"report: {page}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,41 +12,37 @@ from markupsafe import Markup
 
 from provision import __version__
 from provision.bench.compare import Comparison, compare
+from provision.bench.figures import figures_of
 from provision.bench.gates import FAILED, UNKNOWN, WARNED, Gate
+from provision.bench.jobs import Job
 from provision.bench.results import Result
 from provision.errors import VdlError
 from provision.report import chart
-from provision.report.words import MODES, SIMULATED, SIMULATED_NOTE, evidence, mode_of, proof, speed
+from provision.report.bands import BANDS, beside
+from provision.report.words import (
+    MODES,
+    SIMULATED,
+    SIMULATED_NOTE,
+    evidence,
+    mode_of,
+    proof,
+    share,
+    size,
+    speed,
+)
 
 PAGE_FILE = "report.html"
 CHART_FILE = "report.png"
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A published figure that a reader may hold a result against."""
-
-    what: str
-    figure: str
-    source: str
-
-
-SOFTWARE = ("tensorflow", "keras", "numpy", "cuda", "cudnn")
-
-BANDS = (
-    Published("training in a VM against bare metal (ResNet)", "within 5 %", "Dell"),
-    Published("MLPerf inference on A100 and H100 vGPUs against bare metal", "94 to 105 %",
-              "VMware, MLPerf Inference v1.1 and v3.0"),
-    Published("MNIST training time, DirectPath I/O against vGPU", "a few per cent apart",
-              "VMware performance studies"),
-    Published("CIFAR-10 images/s, vGPU against DirectPath I/O", "0.83 times",
-              "VMware performance studies"),
-    Published("four GPUs in one VM against one", "3.77 times", "VMware performance studies"),
-)  # fmt: skip
+SOFTWARE = ("tensorflow", "jax", "torch", "keras", "numpy", "cuda", "cudnn")
 
 
 def write_report(
-    results: Sequence[Result], folder: Path, away: Mapping[str, Gate] = MappingProxyType({})
+    results: Sequence[Result],
+    folder: Path,
+    away: Mapping[str, Gate] = MappingProxyType({}),
+    jobs: Sequence[Job] = (),
 ) -> Path:
     """Write `report.html` and `report.png` into `folder`; return the path of the page.
 
@@ -61,14 +56,19 @@ def write_report(
     page = folder / PAGE_FILE
     try:
         chart.png(figure, folder / CHART_FILE)
-        page.write_text(_html(results, comparisons, chart.svg(figure), away), encoding="utf-8")
+        text = _html(results, comparisons, chart.svg(figure), away, jobs)
+        page.write_text(text, encoding="utf-8")
     except OSError as error:
         raise VdlError("the report can't be written", subject=str(page), why=str(error)) from error
     return page
 
 
 def _html(
-    results: Sequence[Result], comparisons: Sequence[Comparison], svg: str, away: Mapping[str, Gate]
+    results: Sequence[Result],
+    comparisons: Sequence[Comparison],
+    svg: str,
+    away: Mapping[str, Gate],
+    jobs: Sequence[Job],
 ) -> str:
     environment = Environment(
         loader=PackageLoader("provision.report", "."),
@@ -81,6 +81,9 @@ def _html(
         "speed": speed,
         "mode": mode_of,
         "milliseconds": _milliseconds,
+        "share": share,
+        "figures": figures_of,
+        "bytes": size,
         "evidence": evidence,
         "proof": proof,
     }
@@ -89,8 +92,10 @@ def _html(
         comparisons=comparisons,
         machines=_machines(results),
         away=away,
+        jobs=jobs,
+        beside=beside,
         chart=Markup(svg),  # noqa: S704 - matplotlib wrote it, and it escapes what it is given
-        simulated=any(r.machine.simulated for r in results),
+        simulated=any(r.machine.simulated for r in results) or any(j.simulated for j in jobs),
         simulated_mark=SIMULATED,
         simulated_note=SIMULATED_NOTE,
         modes=MODES,

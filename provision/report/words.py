@@ -48,3 +48,18 @@ def proof(gate: Gate) -> Iterator[str]:
 def speed(value: float) -> str:
     """Return images per second with three significant digits, and never fewer than its integer."""
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"  # noqa: PLR2004 - three digits
+
+
+def share(value: float | None) -> str:
+    """Return a share in per cent, with three significant digits; nothing for None."""
+    if value is None:
+        return ""
+    percent = 100 * value
+    return f"{percent:.0f} %" if percent >= 100 else f"{percent:#.3g} %"  # noqa: PLR2004
+
+
+def size(count: float | None) -> str:
+    """Return bytes as MB or GB, of ten to the sixth and the ninth."""
+    if count is None:
+        return ""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"  # noqa: PLR2004

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from provision.bench.compare import compare
+from provision.bench.jobs import read_jobs
 from provision.bench.results import (
     MachineFacts,
     Run,
@@ -130,6 +131,105 @@ def test_unlike_runs_never_stand_in_one_table(tmp_path: Path) -> None:
     folder = make_run(tmp_path, {"a": "none", "b": "none", "c": "none"})
     speeds(folder, {"a": {}, "b": {"batch_size": 128}, "c": {"precision": "mixed_bf16"}})
     assert [len(c.rows) for c in compare(read_results(folder))] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"engine": "jax"},
+        {"image_shape": [64, 64, 3]},
+        {"xla": {"asked": "auto", "used": True}},
+        {"devices": 2},
+        {"data": {"source": "images", "sha256": {"file list": "ab"}}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_makes_runs_unlike(tmp_path: Path, changes: dict[str, Any]) -> None:
+    folder = make_run(tmp_path, {"a": "none", "b": "none"})
+    speeds(folder, {"a": {}, "b": changes})
+    titles = [comparison.likeness.title for comparison in compare(read_results(folder))]
+    assert len({*titles}) == 2
+
+
+def test_other_files_under_one_name_are_other_data(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "none", "b": "none"})
+    data = {
+        name: {"data": {"source": "files", "sha256": {"train": digest}}}
+        for name, digest in (("a", "01"), ("b", "02"))
+    }
+    speeds(folder, data)
+    assert [len(c.rows) for c in compare(read_results(folder))] == [1, 1]
+
+
+def test_tf32_on_some_gpus_only_is_told(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "passthrough", "b": "vgpu"})
+    framework = {
+        name: {"environment": {"framework": {"gpus": [{}], "tensor_float_32": used}}}
+        for name, used in (("a", True), ("b", False))
+    }
+    speeds(folder, framework)
+    (comparison,) = compare(read_results(folder))
+    assert "not all GPUs multiply fp32 alike (TF32): with, without" in comparison.notes
+
+
+def test_what_a_run_warns_of_stands_beside_the_table(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "none"})
+    speeds(folder, {"a": {"warnings": ["cpu-shared: others used 54 % of the CPUs"]}})
+    (comparison,) = compare(read_results(folder))
+    assert comparison.notes == ("a: cpu-shared: others used 54 % of the CPUs",)
+
+
+JOB = {
+    "version": 1, "kind": "vdl-job", "model": "mnist", "image_shape": [28, 28, 1],
+    "batch_size": 128, "precision": "fp32", "data": {"source": "synthetic"},
+    "engine": "tensorflow", "throughput": {"median": 300.0, "low": 290.0, "high": 310.0},
+    "scaling": {"alone": 400.0, "efficiency": 0.75}, "valid": True, "reasons": [],
+    "network": {"gradient_bytes": 13, "bytes_per_second": 1e9, "bound_images_per_second": 1e4},
+}  # fmt: skip
+
+
+def make_job(folder: Path, *, whole: bool = True) -> None:
+    place = folder / "together" / "shared" / "mnist-together"
+    for name in ("a", "b"):
+        write_document(place / f"{name}.json", document(None))
+    if whole:
+        write_document(place / "job.json", JOB)
+
+
+def test_a_job_is_read_with_the_machines_that_took_part(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "vgpu", "b": "vgpu", "c": "none"})
+    make_job(folder)
+    (job,) = read_jobs(folder)
+    assert [machine.name for machine in job.machines] == ["a", "b"]
+    assert (job.efficiency, job.valid, job.group) == (0.75, True, "shared")
+    assert read_results(folder) == ()  # what workers measured is no result of its own
+
+
+def test_fault_35_a_job_counts_only_if_no_gate_of_its_machines_failed(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "vgpu", "b": "vgpu"})
+    make_job(folder)
+    gate = {"version": 1, "kind": "vdl-gate", "passed": False, "reasons": ["unlicensed"]}
+    write_document(folder / "b" / "gate.json", gate)
+    (job,) = read_jobs(folder)
+    assert (job.valid, job.reasons) == (False, ("b: unlicensed",))
+
+
+def test_a_job_that_came_to_nothing_says_why(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "vgpu", "b": "vgpu"})
+    make_job(folder, whole=False)
+    (job,) = read_jobs(folder)
+    assert not job.valid
+    assert job.reasons[1:] == ("a: out of memory", "b: out of memory")
+
+
+def test_fault_40_a_partial_document_of_a_job_is_refused_by_name(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {"a": "vgpu", "b": "vgpu"})
+    make_job(folder)
+    path = folder / "together" / "shared" / "mnist-together" / "job.json"
+    write_document(path, {key: value for key, value in JOB.items() if key != "network"})
+    with pytest.raises(UsageError, match="'network' is missing") as caught:
+        read_jobs(folder)
+    assert caught.value.subject == str(path)
 
 
 def test_invalid_results_are_kept_out_of_the_comparison_and_shown(tmp_path: Path) -> None:
