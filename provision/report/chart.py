@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from provision.bench.compare import Comparison, Row
 from provision.bench.results import Result
-from provision.report.words import SIMULATED, mode_of, speed
+from provision.report.words import MODES, SIMULATED, mode_of, share, speed
 
 # Colour-blind safe (Okabe and Ito), one per GPU mode; the label says the same in words.
 COLOURS = {
@@ -54,7 +54,7 @@ def draw(comparisons: Iterable[Comparison]) -> Figure:
         parts = figure.subfigures(len(panels), squeeze=False, height_ratios=heights)[:, 0]
         for part, comparison, groups in zip(parts, panels, bars, strict=True):
             part.suptitle(comparison.likeness.title, x=0.01, ha="left", fontweight="bold")
-            _panel(part.subplots(), groups, comparison.invalid)
+            _panel(part.subplots(), groups, comparison)
     return figure
 
 
@@ -97,7 +97,16 @@ def _middle(rows: list[Row]) -> float:
     return median(row.speed.median for row in rows)
 
 
-def _panel(axis: Axes, groups: list[tuple[str, list[Row]]], invalid: Sequence[Result]) -> None:
+def _note(rows: list[Row], baseline: str | None) -> str:
+    """Return the speed in words, with its share of the baseline."""
+    machine = rows[0].result.machine
+    text = f"{speed(_middle(rows))} images/s"
+    if baseline is not None and machine.gpu_mode != baseline:
+        text += f", {share(median(row.ratio.median for row in rows))} of {MODES[baseline]}"
+    return f"{text} ({SIMULATED})" if machine.simulated else text
+
+
+def _panel(axis: Axes, groups: list[tuple[str, list[Row]]], comparison: Comparison) -> None:
     highest = max(row.speed.high for _, rows in groups for row in rows)
     for place, (_, rows) in enumerate(groups):
         machine = rows[0].result.machine
@@ -110,10 +119,9 @@ def _panel(axis: Axes, groups: list[tuple[str, list[Row]]], invalid: Sequence[Re
             edgecolor="white", xerr=[[value - low], [high - value]], error_kw={"capsize": 3},
         )  # fmt: skip
         axis.plot([r.speed.median for r in rows], [place] * len(rows), "o", color="black", ms=4)
-        note = f"{speed(value)} images/s" + (f" ({SIMULATED})" if machine.simulated else "")
-        axis.text(high + 0.02 * highest, place, note, va="center")
+        axis.text(high + 0.02 * highest, place, _note(rows, comparison.baseline), va="center")
     axis.set_yticks(range(len(groups)), [_label(name, rows) for name, rows in groups])
-    axis.set_xlim(0, highest * 1.5)
+    axis.set_xlim(0, highest * 1.8)  # room for the words behind the bars
     axis.xaxis.set_major_formatter("{x:,.0f}" if highest >= FEW else "{x:g}")
-    axis.set_xlabel("\n".join(["training speed, images/s", *_left_out(invalid)]))
+    axis.set_xlabel("\n".join(["training speed, images/s", *_left_out(comparison.invalid)]))
     axis.spines[["top", "right"]].set_visible(False)
