@@ -51,8 +51,8 @@ class Decoded(Generic[Item]):
         image_shape: Shape,
     ) -> None:
         self._items, self._load, self.image_shape = items, load, image_shape
-        self.threads = usable_cpus() or 1
-        self._pool = ThreadPoolExecutor(self.threads, "decode")
+        self.decode_threads = usable_cpus() or 1
+        self._pool = ThreadPoolExecutor(self.decode_threads, "decode")
 
     def __len__(self) -> int:
         return len(self._items)

@@ -35,6 +35,11 @@ class Examples(Protocol):
         """Return height, width and channels."""
         ...
 
+    @property
+    def decode_threads(self) -> int:
+        """Return how many threads decode images; 0 where they lie in memory."""
+        ...
+
     def __len__(self) -> int: ...
 
     def take(self, rows: Rows) -> tuple[UInt8Array, Int32Array]:
@@ -57,6 +62,11 @@ class Images:
         """Return height, width and channels."""
         _, *sides = self.images.shape
         return tuple(sides)
+
+    @property
+    def decode_threads(self) -> int:
+        """Return 0: nothing is to be decoded."""
+        return 0
 
     def take(self, rows: Rows) -> tuple[UInt8Array, Int32Array]:
         """Return some of the images and their labels."""

@@ -69,7 +69,7 @@ def describe_feed(dataset: Dataset) -> dict[str, Any]:
     return {
         "kind": "resident" if resident else "host",
         "batches_ahead": 0 if resident else AHEAD,
-        "decode_threads": getattr(dataset.train, "threads", 0),
+        "decode_threads": dataset.train.decode_threads,
     }
 
 

@@ -127,7 +127,7 @@ def _doubts_of_card(gpu: Json) -> Iterator[str]:
             "batches are small, or the CPU is slow"
         )
     for name, error in gpu["errors"].items():
-        yield f"telemetry-gap: {name} of {gpu['uuid']} was not always told: {error}"
+        yield f"telemetry-gap: {gpu['uuid']} did not always tell its {name}: {error}"
 
 
 def _of_cpu(cpu: Json) -> Iterator[str]:

@@ -39,7 +39,10 @@ class Measurement:
     @property
     def waited_share(self) -> float:
         """Return the share of the timed steps that went by waiting for images, 0 to 1."""
-        return self.waited_seconds / self.timed_seconds if self.timed_seconds else 0.0
+        if not self.timed_seconds:
+            return 0.0
+        # A window that failed was waited in, but is not timed.
+        return min(1.0, self.waited_seconds / self.timed_seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,8 @@ def _train(
     finally:
         images = record.measurement.timed_steps * settings.batch_size * settings.devices
         record.telemetry = report.describe(watch, images)
-        cards.close()
+        if not watch.stuck:
+            cards.close()
 
 
 def _doubts(record: Record) -> list[str]:

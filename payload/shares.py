@@ -25,6 +25,11 @@ class Share:
         """Return height, width and channels."""
         return self.whole.image_shape
 
+    @property
+    def decode_threads(self) -> int:
+        """Return how many threads decode images."""
+        return self.whole.decode_threads
+
     def take(self, rows: Rows) -> tuple[UInt8Array, Int32Array]:
         """Return some of the images of the share, and their labels."""
         return self.whole.take(rows * self.workers + self.rank)

@@ -36,6 +36,9 @@ def describe(watch: Watch, images: int) -> Json | None:
     pairs = zip(watch.cards.cards, watch.gpus, strict=True)
     own = {os.getpid()}
     gpus = [describe_gpu(card, watch.times, seen, own, stride) for card, seen in pairs]
+    if watch.stuck:
+        for gpu in gpus:
+            gpu["errors"]["nvml"] = "the driver no longer answers"
     return {
         "interval_seconds": watch.interval,
         "seconds": end.seconds - start.seconds,

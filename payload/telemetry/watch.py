@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 from payload.telemetry import counters
 from payload.telemetry.counters import Counters, CpuTicks
@@ -16,6 +15,8 @@ from payload.telemetry.nvml import Cards, GpuSample
 INTERVAL = 0.5
 """Seconds between two samples. NVML's own figures are averages over up to a second."""
 
+PATIENCE = 10.0
+
 
 class Watch:
     """Samples while `running`; read what it saw afterwards.
@@ -23,9 +24,11 @@ class Watch:
     Args:
         cards: The GPUs, opened before: opening takes time that belongs to no timed step.
         interval: Seconds between two samples.
+        patience: Seconds that the last sample may take.
         root: The file system's root; a test gives its own.
 
     Attributes:
+        stuck: Whether the driver no longer answers.
         start: Counters at the beginning; `None` before.
         end: Counters at the end; `None` before.
         times: Monotonic seconds of each sample.
@@ -33,8 +36,16 @@ class Watch:
         gpus: Each card's samples, in the order of the cards.
     """
 
-    def __init__(self, cards: Cards, *, interval: float = INTERVAL, root: Path = Path("/")) -> None:
-        self.cards, self.interval, self._root = cards, interval, root
+    def __init__(
+        self,
+        cards: Cards,
+        *,
+        interval: float = INTERVAL,
+        patience: float = PATIENCE,
+        root: Path = Path("/"),
+    ) -> None:
+        self.cards, self.interval, self._patience, self._root = cards, interval, patience, root
+        self.stuck = False
         self.start: Counters | None = None
         self.end: Counters | None = None
         self.times: list[float] = []
@@ -45,15 +56,17 @@ class Watch:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Sample while the block runs, in a thread."""
+        # A driver that has lost its GPU may never answer: neither the run nor its end wait for it.
+        thread = Thread(target=self._run, name="telemetry", daemon=True)
         self.start = counters.read(self._root)
-        with ThreadPoolExecutor(1, "telemetry") as pool:
-            sampling = pool.submit(self._run)
-            try:
-                yield
-            finally:
-                self.end = counters.read(self._root)
-                self._over.set()
-        sampling.result()
+        thread.start()
+        try:
+            yield
+        finally:
+            self.end = counters.read(self._root)
+            self._over.set()
+            thread.join(self._patience)
+            self.stuck = thread.is_alive()
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -64,7 +77,10 @@ class Watch:
         self._sample()
 
     def _sample(self) -> None:
-        self.times.append(time.monotonic())
-        self.ticks.append(counters.read_ticks(self._root))
-        for card, samples in zip(self.cards.cards, self.gpus, strict=True):
-            samples.append(card.read())
+        """Take a sample; nothing is kept of one that does not come to its end."""
+        now, ticks = time.monotonic(), counters.read_ticks(self._root)
+        seen = [card.read() for card in self.cards.cards]
+        self.times.append(now)
+        self.ticks.append(ticks)
+        for samples, sample in zip(self.gpus, seen, strict=True):
+            samples.append(sample)

@@ -326,6 +326,8 @@ def test_a_model_is_trained_on_an_image_folder(
     document = checked(target)
     assert document["data"]["source"] == "images"
     assert document["data"]["classes"] == 2
+    assert document["input"]["decode_threads"] >= 1
+    assert document["input"]["images_per_second_alone"] > 0
     assert document["training"]["accuracy"] is not None
 
 

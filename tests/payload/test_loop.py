@@ -171,20 +171,20 @@ def test_a_target_that_is_not_met_has_no_time() -> None:
 def test_only_the_timed_steps_are_watched() -> None:
     record, seen = Measurement(), list[int]()
     trainer = FakeTrainer(constant(1.0, 0.1))
+    trainer.waited_seconds = 5.0  # before
 
     @contextlib.contextmanager
     def watched() -> Iterator[None]:
         seen.append(trainer.steps)
-        trainer.waited_seconds = 5.0
         yield
-        trainer.waited_seconds = 5.5
+        trainer.waited_seconds += 0.5
         seen.append(trainer.steps)
 
     around = Surroundings(lambda: trainer.now, lambda: None, lambda _moment: None, watched)
     Loop(trainer, record, around).measure(Limits(10, None, seed=0))
     assert seen == [1 + record.warmup_steps, trainer.steps]
     assert record.timed_seconds == pytest.approx(1.0)
-    assert record.waited_share == pytest.approx(5.5)  # of which 5 s are the test's own doing
+    assert record.waited_share == pytest.approx(0.5)
 
 
 def moments_of(limits: Limits) -> list[Moment]:

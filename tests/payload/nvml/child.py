@@ -12,8 +12,9 @@ from payload.telemetry.nvml import Cards
 from payload.telemetry.watch import Watch
 
 cards = Cards.open()
-watch = Watch(cards, interval=0.01)
+watch = Watch(cards, interval=0.01, patience=1.0)
 with watch.running():
     time.sleep(float(sys.argv[1]))
-cards.close()
+if not watch.stuck:
+    cards.close()
 sys.stdout.write(json.dumps(report.describe(watch, int(sys.argv[2]))))

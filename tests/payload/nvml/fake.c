@@ -5,11 +5,12 @@
  *     power 0 250000 251000 !15 252000
  *
  * is the power of card 0 in milliwatts at the first, second, ... call; the last word repeats. A
- * word "!n" is NVML's error n instead of a value, a property that is not listed is "not supported"
+ * word "!n" is NVML's error n instead of a value, "zn" an answer after n seconds, a property that is not listed is "not supported"
  * (3). "devices -" gives the number of cards, "init -" what initialising returns. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SUCCESS = 0, NOT_SUPPORTED = 3, INSUFFICIENT_SIZE = 7, MOST_CALLS = 64 };
 
@@ -43,6 +44,7 @@ static int planned(const char *property, const char *card, u64 *value) {
             if (left-- == 0) break;
         }
         if (last[0] == '!') return atoi(last + 1);
+        if (last[0] == 'z') sleep(atoi(last + 1));
         *value = strtoull(last, NULL, 10);
         return SUCCESS;
     }
@@ -162,8 +164,6 @@ int nvmlDeviceGetGridLicensableFeatures_v4(void *card, Features *features) {
 typedef struct { unsigned pid; u64 used; unsigned instance, compute; } Process;
 
 /* The plan gives one process id a call; 1 stands for the process that asks. */
-extern int getpid(void);
-
 int nvmlDeviceGetComputeRunningProcesses_v3(void *card, unsigned *count, Process *found) {
     u64 pid = 0;
     if (*count == 0) {
