@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,10 @@ def test_two_machines_of_a_group_train_one_model(tmp_path: Path) -> None:
         site.vdl("provision", lab, "--yes").good()
         python = ("--payload-python", sys.executable)
         site.vdl("configure", lab, *python).good()
-        folder = site.folder / site.vdl("bench", lab, *python, "--distributed").good().out.strip()
+        patient = replace(site, patience=280)
+        folder = (
+            site.folder / patient.vdl("bench", lab, *python, "--distributed").good().out.strip()
+        )
         shown = site.vdl("report", folder, "-o", "json").good().json
         page = site.vdl("report", folder).good()
     (job,) = shown["jobs"]
