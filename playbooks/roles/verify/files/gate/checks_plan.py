@@ -8,7 +8,7 @@ from gate.cards import VIRTUAL, Card
 from gate.check import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, WARNED, Check, Finding, combine
 from gate.machine import Machine
 from gate.question import ANY, BARE_METAL, GROUP, NONE, PASSTHROUGH, VGPU, Question
-from gate.smilog import EXIT_CODES
+from gate.smilog import Answer
 
 LEAST, MOST = 0.88, 1.02
 """How much of the planned memory a GPU must show: GDDR cards with ECC lack a sixteenth, MIG
@@ -37,7 +37,7 @@ def answers(question: Question, machine: Machine) -> Check:
         return Check(name, WARNED, "an answer", answer.problem, evidence, fix)
     if not question.may_have_gpus:
         return Check(name, NOT_APPLICABLE, "", answer.problem, evidence)
-    return Check(name, FAILED, "an answer", answer.problem, evidence, _FIXES[_kind(machine)])
+    return Check(name, FAILED, "an answer", answer.problem, evidence, _fix(answer))
 
 
 def _lost(name: str, machine: Machine) -> Check:
@@ -49,32 +49,19 @@ def _lost(name: str, machine: Machine) -> Check:
     return combine(name, "an answer", findings or [Finding(PASSED, "it answers")])
 
 
+_INSTALL = "run the role nvidia_driver, `vdl configure`"
 _REBOOT = "power the machine off and on; if it comes back, look at the card and its host's log"
-_FIXES = {
-    "absent": "run the role nvidia_driver, `vdl configure`",
-    "hangs": _REBOOT,
-    "driver": "load the driver: `modprobe nvidia`, then `dmesg | grep NVRM` says why it can't be",
-    "library": "reboot the machine: an update of the driver waits for it",
-    "lost": _REBOOT,
-    "other": "run `nvidia-smi -q -x` in the machine and look at what it says",
-}
-_DRIVER_CODES, _LIBRARY_CODES, _LOST_CODES = (6, 9, 10), (12, 13, 18), (15,)
+_LOAD = "load the driver: `modprobe nvidia`, then `dmesg | grep NVRM` says why it can't be"
+_UPDATED = "reboot the machine: an update of the driver waits for it"
+_LOOK = "run `nvidia-smi -q -x` in the machine and look at what it says"
+_FIXES = {6: _LOAD, 9: _LOAD, 10: _LOAD, 12: _UPDATED, 13: _UPDATED, 15: _REBOOT, 18: _UPDATED}
+"""By nvidia-smi's exit code."""
 
 
-def _kind(machine: Machine) -> str:
-    answer = machine.answer
-    if answer is None or answer.program is None:
-        return "absent"
-    if answer.code is None:
-        return "hangs"
-    for kind, codes in (
-        ("driver", _DRIVER_CODES),
-        ("library", _LIBRARY_CODES),
-        ("lost", _LOST_CODES),
-    ):
-        if answer.code in codes and answer.code in EXIT_CODES:
-            return kind
-    return "other"
+def _fix(answer: Answer) -> str:
+    if answer.program is None:
+        return _INSTALL
+    return _REBOOT if answer.code is None else _FIXES.get(answer.code, _LOOK)
 
 
 def _driver_lines(machine: Machine) -> tuple[str, ...]:
