@@ -135,6 +135,6 @@ def _require(commands: tuple[tuple[str, str], ...]) -> None:
     if missing:
         raise UsageError(
             "this machine can't boot guests",
-            why="a program is missing",
+            why="programs are missing",
             fix=f"apt install {' '.join(sorted(missing))}",
         )
