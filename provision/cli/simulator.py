@@ -61,10 +61,15 @@ def command(
     if anonymous:
         raise UsageError("--anonymous is about a recording", fix="name its file with --record")
     # Loads pyVmomi's types, so not before the options are known to be right.
+    from provision.simulator import worldfile  # noqa: PLC0415
+    from provision.simulator.guests.rootfs import is_made  # noqa: PLC0415
     from provision.simulator.server import Simulator  # noqa: PLC0415
 
     ended = _pipe_of_signals()
-    with Simulator.from_file(world) as simulator:
+    spec = worldfile.read(world)
+    if spec.guests in {"nspawn", "qemu"} and os.geteuid() == 0 and not is_made():
+        say("making the root file system of the guests, once: that takes a minute or two")
+    with Simulator(spec) as simulator:
         door = asdict(simulator.serve(listen))
         if output == "json":
             write_line(json.dumps(door))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import logging
 import os
 import shutil
 import subprocess
@@ -19,23 +18,13 @@ from pathlib import Path
 
 from provision.errors import UsageError
 
-LOG = logging.getLogger(__name__)
-
 CACHE_VARIABLE = "VDL_CACHE"
 SUITE = "bookworm"
 PACKAGES = (
     # What every Debian template has.
     *("systemd", "systemd-sysv", "dbus", "udev", "openssh-server", "sudo", "cloud-init"),
-    *(
-        "python3",
-        "python3-apt",
-        "python3-venv",
-        "ca-certificates",
-        "iproute2",
-        "kmod",
-        "procps",
-        "libnss-myhostname",
-    ),
+    *("python3", "python3-apt", "python3-venv", "ca-certificates"),
+    *("iproute2", "kmod", "procps", "libnss-myhostname"),
     # How a virtual machine sets up its network; a container's is there when it boots.
     *("ifupdown", "isc-dhcp-client"),
     # What a driver is built with; the cloud kernel has VMware's devices too.
@@ -71,6 +60,15 @@ def recipe() -> str:
     return digest.hexdigest()[:16]
 
 
+def is_made() -> bool:
+    """Whether this recipe has a root, so that nobody has to wait for one."""
+    return _folder().is_dir()
+
+
+def _folder() -> Path:
+    return cache_folder() / "guests" / f"{SUITE}-{recipe()}"
+
+
 def root_file_system() -> Path:
     """Return the root's folder; make it first where this recipe has none yet: about a minute.
 
@@ -79,10 +77,9 @@ def root_file_system() -> Path:
     Raises:
         UsageError: mmdebstrap failed.
     """
-    cache = cache_folder() / "guests"
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = cache / f"{SUITE}-{recipe()}"
-    with _alone(cache):
+    folder = _folder()
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(folder.parent):
         if not folder.is_dir():
             _make(folder)
     return folder
@@ -90,7 +87,6 @@ def root_file_system() -> Path:
 
 def _make(folder: Path) -> None:
     """Make a root under another name and rename it when it is whole."""
-    LOG.info("making the root file system of the guests in %s: about a minute", folder)
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=directory"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.site import VDL
 from tests.guests.booted import A100, BootedLab, booted_lab, wait_until
 
 pytestmark = pytest.mark.nspawn
@@ -89,3 +94,40 @@ def test_a_guest_that_shuts_down_goes_off(tmp_path: Path) -> None:
         assert lab.backend.shut_down("lab-cpu-1")
         wait_until(lambda: guest.off, "it did not go off")
     assert not list((tmp_path / "guests").glob("*"))
+
+
+WORLD = """
+guests: nspawn
+DC0: {clusters: {gpu: {hosts: {esx-01: {}}, vms: {lonely: {host: esx-01, power: "on"}}}}}
+"""
+
+
+def belonging_to(folder: Path) -> list[str]:
+    """The command lines of processes that name a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if str(folder) in command:
+                found.append(command)
+    return found
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_no_guest_outlives_its_simulator(tmp_path: Path, end: signal.Signals) -> None:
+    (tmp_path / "test.world.yaml").write_text(WORLD)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    simulator = subprocess.Popen(
+        [VDL, "simulator", "test.world.yaml"], cwd=tmp_path, env=environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(
+            lambda: any("systemd-nspawn" in line for line in belonging_to(tmp_path)), "no guest"
+        )
+    finally:
+        simulator.send_signal(end)
+        simulator.wait(60)
+    wait_until(lambda: not belonging_to(tmp_path), "a guest is left")
+    mounts = Path("/proc/self/mounts").read_text()
+    assert str(tmp_path) not in mounts
