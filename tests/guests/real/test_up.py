@@ -228,16 +228,22 @@ def test_ansible_playbook_alone_does_the_same(lab: Lab) -> None:
     assert len(machines) == 4
 
 
-def test_fault_35_without_a_licence_only_that_machines_results_are_invalid(lab: Lab) -> None:
+def test_fault_35_without_a_licence_only_that_machine_gets_no_valid_result(lab: Lab) -> None:
     for name in (SHARED, DIRECT):  # say that the CPU is to be measured, there being no real GPU
         lab.shell(name, "echo CUDA_VISIBLE_DEVICES=-1 >> /etc/environment")
     lab.shell(SHARED, "echo a100-vgpu-unlicensed > /usr/share/standin/state")
     try:
         done = lab.site.vdl("bench", *lab.options)
-        documents = lab.documents(done.out.strip().splitlines()[-1])
-        valid = {name: document["valid"] for name, document in documents.items()}
-        assert valid == {CPU: True, "real-cpu-2": True, SHARED: False, DIRECT: True}
-        assert "licen" in json.dumps(documents[SHARED]["reasons"]).lower()
+        assert done.code == 4
+        run = lab.site.folder / done.out.strip().splitlines()[-1]
+        # The gate is before the number: an unlicensed vGPU is not even measured.
+        gate = json.loads((run / SHARED / "gate.json").read_text())
+        assert (gate["passed"], gate["reasons"]) == (
+            False, ["licence: Unlicensed (Restricted) (expected: Licensed)"],
+        )  # fmt: skip
+        valid = {name: document["valid"] for name, document in lab.documents(str(run)).items()}
+        assert valid == {CPU: True, "real-cpu-2": True, DIRECT: True}
+        assert "Unlicensed" in lab.site.vdl("report", run).good().out
     finally:
         lab.shell(SHARED, "echo a100-vgpu > /usr/share/standin/state")
 
