@@ -8,9 +8,16 @@ import click
 
 from provision.cli.connect import vcenter_of
 from provision.cli.guestoptions import GuestOptions, guest_options
+from provision.cli.guestresults import bench_json
 from provision.cli.guests import bench_stage, choose, judge, open_stage
-from provision.cli.options import VCenterOptions, lab_argument, results_option, vcenter_options
-from provision.cli.output import say, write_line
+from provision.cli.options import (
+    VCenterOptions,
+    lab_argument,
+    output_option,
+    results_option,
+    vcenter_options,
+)
+from provision.cli.output import say, show_json, write_line
 from provision.guests.runs import RunKind
 from provision.spec.reader import load_lab
 
@@ -24,6 +31,7 @@ from provision.spec.reader import load_lab
     help="Train on all machines of each group together, too, as if the lab file said so.",
 )
 @guest_options(choice=True)
+@output_option
 @vcenter_options
 def command(
     *,
@@ -31,6 +39,7 @@ def command(
     results_dir: Path,
     distributed: bool,
     guest: GuestOptions,
+    output: str,
     vcenter: VCenterOptions,
 ) -> None:
     """Run the lab's benchmarks, one machine at a time; print the folder of the results.
@@ -42,8 +51,13 @@ def command(
         stage = open_stage(lab_file, lab, connection, guest)
     chosen = choose(stage, guest, RunKind.BENCH)
     if chosen is None:
+        if output == "json":
+            show_json(bench_json(lab.lab, None))
         return
     benched = bench_stage(chosen, results_dir, distributed=distributed)
-    write_line(str(benched.folder))
+    if output == "json":
+        show_json(bench_json(lab.lab, benched))
+    else:
+        write_line(str(benched.folder))
     judge(benched.playbook, RunKind.BENCH)
     say("next: vdl report")

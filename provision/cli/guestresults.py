@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from provision.bench.schedule import Benched
 from provision.errors import Interrupted, PartlyDone, VdlError
 from provision.guests.events import HostResult, PlaybookResult
 
@@ -24,6 +25,16 @@ def result_json(lab: str, result: PlaybookResult) -> dict[str, Any]:
         "timed_out": result.timed_out,
         "log": str(result.log) if result.log else None,
     }
+
+
+def bench_json(lab: str, benched: Benched | None) -> dict[str, Any]:
+    """Return the result of a benchmark as plain data; None is one that nobody had to run."""
+    result = benched.playbook if benched else PlaybookResult({})
+    document = result_json(lab, result)
+    for machine in document["machines"]:
+        # Exit codes of the payload, by the name of the run.
+        machine["runs"] = result.hosts[machine["machine"]].data.get("vdl_runs", {})
+    return {**document, "results": str(benched.folder) if benched else None}
 
 
 def _machine(host: HostResult) -> dict[str, Any]:

@@ -17,6 +17,7 @@ def test_machines_are_configured_measured_and_compared_with_bare_metal(tmp_path:
     world = WORLD.replace("guests: none", "guests: ssh")
     (tmp_path / "rack").mkdir()
     with served(tmp_path, world) as site, ssh_lab(tmp_path / "rack", "metal-1") as rack:
+        site.patience = 240  # two machines train, one after the other
         lab = site.lab("real", cpu={}, benchmark=[{"model": "mnist", "time_limit": 1}])
         site.vdl("provision", lab, "--yes").good()
         inventory_names_it(site, lab)
@@ -29,8 +30,10 @@ def test_machines_are_configured_measured_and_compared_with_bare_metal(tmp_path:
         assert (machine["gate"]["passed"], machine["gate"]["reasons"]) == (True, [])
 
         metal = own_inventory(tmp_path, rack.guests["metal-1"], vdl_gpu_count=0)
-        folder = site.vdl("bench", lab, *python, "-i", metal).good().out.strip()
+        benched = site.vdl("bench", lab, *python, "-i", metal, "-o", "json").good().json
+        folder = benched["results"]
         assert (site.folder / folder / "run.json").is_file()
+        assert [list(machine["runs"].values()) for machine in benched["machines"]] == [[0], [0]]
         (comparison,) = site.vdl("report", folder, "-o", "json").good().json["comparisons"]
         assert (comparison["baseline"], comparison["invalid"]) == ("bare-metal", [])
         rows = {row["machine"]["name"]: row for row in comparison["results"]}
