@@ -127,7 +127,7 @@ def xid(machine: Machine) -> Check:
     if machine.log.lines is None:
         fix = "let the user read it: group adm or systemd-journal, or sudo without a password"
         return Check(
-            name, UNKNOWN, expected, "the kernel's log can't be read", (machine.log.source,), fix
+            name, UNKNOWN, expected, "the kernel's log can't be read", machine.log.refusals, fix
         )
     matches = [(line, XID.search(line)) for line in machine.log.lines]
     found = [(line.strip(), int(match[2])) for line, match in matches if match]

@@ -34,10 +34,14 @@ class Module:
 
 @dataclass(frozen=True)
 class KernelLog:
-    """The kernel's log of this boot; `lines` is None where nobody let us read it."""
+    """The kernel's log of this boot, and the command that showed it.
 
-    source: str
+    `lines` is None where nobody let us read it; `refusals` say who did not.
+    """
+
+    source: str = ""
     lines: tuple[str, ...] | None = None
+    refusals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,9 @@ def log() -> KernelLog:
         if code == 0 and text.strip():
             return KernelLog(" ".join(words), tuple(text.splitlines()))
         said = err.decode("utf-8", "replace").strip().partition("\n")[0]
+        said = said[len(words[0]) + 2 :] if said.startswith(f"{words[0]}: ") else said
         refusals.append(f"{words[0]}: {said or 'it shows nothing'}")
-    return KernelLog("; ".join(refusals) or "there is neither dmesg nor journalctl")
+    return KernelLog(refusals=tuple(refusals) or ("there is neither dmesg nor journalctl",))
 
 
 def numa_node(root: Path, address: str) -> int | None:
