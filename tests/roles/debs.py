@@ -129,7 +129,7 @@ RUN = """\
 #!/bin/sh
 # Like NVIDIA's installer: it always installs, whatever is there.
 set -e
-case " $* " in *" --silent "*" --dkms "*) ;; *) echo "usage: --silent --dkms" >&2; exit 1 ;; esac
+case " $* " in *" --silent --dkms "*) ;; *) echo "usage: --silent --dkms" >&2; exit 1 ;; esac
 echo "$*" >>/var/log/standin-installer.log
 dkms status nvidia/{version} | grep -q . && dkms remove nvidia/{version} --all
 sed '1,/^__ARCHIVE__$/d' "$0" | base64 -d | tar -x -C / --no-same-owner
