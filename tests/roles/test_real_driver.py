@@ -9,12 +9,25 @@ import pytest
 from provision.guests.configure import configure
 from tests.guests.booted import A100, booted_lab
 
+# The real one needs a real GPU.
+PERSISTENCED = """\
+[Service]
+Type=exec
+PIDFile=
+ExecStart=
+ExecStart=/bin/sleep infinity
+ExecStopPost=
+"""
+
 pytestmark = [pytest.mark.driver, pytest.mark.timeout(3600)]
 
 
 def test_debian_s_driver_is_built_loaded_and_found_again(tmp_path: Path) -> None:
     given = {"vdl_gpu_mode": "passthrough", "vdl_drivers": {"datacenter": "535"}}
     with booted_lab(tmp_path, "lab-gpu-1", gpus={"lab-gpu-1": (A100,)}) as lab:
+        drop_in = "/etc/systemd/system/nvidia-persistenced.service.d"
+        write = f"mkdir -p {drop_in}; printf %s '{PERSISTENCED}' >{drop_in}/test.conf"
+        lab.guests["lab-gpu-1"].run("sh", "-c", write)
         settings = lab.settings(tags=("base", "driver"), variables=given)
         first = configure(lab.reach(), settings).hosts["lab-gpu-1"]
         assert first.message is None
