@@ -26,7 +26,7 @@ from provision.guests.configure import Guests, Settings, configure, reach_guests
 from provision.guests.events import PlaybookResult
 from provision.guests.firstuse import FirstUse, fingerprints
 from provision.guests.runs import Failures, RunKind
-from provision.report.words import evidence
+from provision.report.gates import doubts
 from provision.spec.model import Lab
 
 if TYPE_CHECKING:
@@ -166,16 +166,10 @@ def _tell(result: PlaybookResult) -> None:
 def _doubts(run: Path) -> list[str]:
     """Return each machine whose results its gate makes invalid, with the evidence."""
     try:
-        results = read_results(run)
+        return doubts(read_results(run))
     except UsageError as error:
         # What was measured lies there, and whoever reports on it is refused for the same reason.
         return [error.text()]
-    texts = []
-    for result in results:
-        if shown := list(evidence(result)):
-            told = f"{result.machine.name}: not valid: {'; '.join(result.reasons)}"
-            texts.append("\n  ".join([told, *shown]))
-    return list(dict.fromkeys(texts))
 
 
 def gates_of(result: PlaybookResult) -> dict[str, Gate]:

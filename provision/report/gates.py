@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from provision.bench.gates import FAILED, NOT_APPLICABLE, UNKNOWN, WARNED, Gate, GateCheck
+from provision.bench.results import Result
+from provision.report.words import evidence
 
 FEW = 4
 """Up to so many machines, every check is shown; of more, only what is not as it should be."""
@@ -25,6 +27,16 @@ def render_gates(gates: Mapping[str, Gate]) -> RenderableType:
         for row in _rows(name, gate, every=len(gates) <= FEW):
             table.add_row(*row)
     return Group(table, *_trouble(gates))
+
+
+def doubts(results: Iterable[Result]) -> list[str]:
+    """Return each machine whose results its gates make invalid, with the evidence, once."""
+    texts = []
+    for result in results:
+        if shown := list(evidence(result)):
+            told = f"{result.machine.name}: not valid: {'; '.join(result.reasons)}"
+            texts.append("\n  ".join([told, *shown]))
+    return list(dict.fromkeys(texts))
 
 
 def _trouble(gates: Mapping[str, Gate]) -> Iterator[Text]:

@@ -12,6 +12,7 @@ from provision.bench.compare import compare
 from provision.bench.results import read_results
 from provision.bench.schedule import bench
 from provision.plan.snapshot import GpuDevice
+from provision.report.gates import doubts
 from provision.report.page import write_report
 from provision.report.table import render
 from provision.spec.model import BenchmarkRun
@@ -76,6 +77,13 @@ def test_fault_35_every_result_of_a_machine_without_a_licence_is_invalid(tmp_pat
     assert (lost.valid, lost.reasons) == (False, (f"after the run: {status}",))
     assert lost.gate is not None
     assert lost.gate.passed
+
+    told = doubts(results.values())
+    assert [text.partition("\n")[0] for text in told] == [
+        f"lab-lost-1: not valid: after the run: {status}",
+        f"lab-never-1: not valid: {status}",
+    ]
+    assert all("License Status Unlicensed (Restricted)" in text for text in told)
 
     (comparison,) = compare(results.values())
     assert [row.result.machine.name for row in comparison.rows] == ["lab-good-1"]
