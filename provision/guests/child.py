@@ -74,7 +74,9 @@ class Child:
             grace = Deadline.after(GRACE_SECONDS)
             while self.process.poll() is None and not (grace.passed or stop.at_once):
                 time.sleep(POLL_SECONDS)
-            os.killpg(self.process.pid, signal.SIGKILL)
+            # One that has been waited for has no number any more that is sure to be its own.
+            if self.process.returncode is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import yaml
+
 from provision.errors import UsageError
 
 COLLECTION = Path("ansible_collections", "vdl", "lab")
@@ -34,6 +36,13 @@ def data_folder(name: str, package: Path = PACKAGE) -> Path:
 def playbook(name: str) -> Path:
     """Return the path of one of vdl's playbooks, such as `site.yml`."""
     return data_folder("playbooks") / name
+
+
+def tags_of(name: str) -> tuple[str, ...]:
+    """Return the tags of the roles in one of vdl's playbooks, in their order."""
+    plays = yaml.safe_load(playbook(name).read_text(encoding="utf-8"))
+    tags = (tag for play in plays for role in play["roles"] for tag in role["tags"])
+    return tuple(dict.fromkeys(tags))
 
 
 def payload_folder() -> Path:

@@ -74,6 +74,8 @@ def test_fault_34_the_report_names_one_of_two_and_failed_reruns_only_that(pair: 
 
 
 def test_a_choice_that_names_nothing_is_refused(pair: Site) -> None:
+    words = ("--tags", "base,drivers")
+    pair.vdl("configure", *words).refused(2, "the tag 'drivers'", "base, driver, licence")
     for word in ("gpu", "!pair-cpu-1"):
         pair.vdl("configure", "--limit", word).refused(2, "no machine and no group", ONE)
 
@@ -83,7 +85,7 @@ def test_a_check_tells_what_would_change_and_forgets_no_failure(pair: Site) -> N
     missing = {"payload_dir": "~/elsewhere"}
     words = ("--check", "--diff", "--limit", ONE, *QUICK)
     done = pair.vdl("configure", *words, *given(pair, missing)).good()
-    assert "1 machines, 1 changes would be made" in done.err
+    assert "1 machine, 1 change would be made" in done.err
     assert sorted(home(pair, ONE).rglob("*")) == before
 
 

@@ -1,5 +1,6 @@
 """Files of variables: each case is an entry of tests/data/guests/extra-vars.yaml."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,11 @@ def test_the_later_file_counts(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"missing\.yml"):
         read_extra_vars([tmp_path / "missing.yml"])
+
+
+def test_a_pipe_will_do_so_that_secrets_need_not_lie_on_a_disk() -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"ansible_become_password: xyzzy")
+    os.close(theirs)
+    assert read_extra_vars([Path(f"/dev/fd/{ours}")]) == {"ansible_become_password": "xyzzy"}
+    os.close(ours)
