@@ -55,7 +55,9 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Sample while the block runs, in a thread."""
+        """Sample while the block runs, in a thread; what was seen before is forgotten."""
+        self._over.clear()
+        self.times, self.ticks, self.gpus = [], [], [[] for _ in self.cards.cards]
         # A driver that has lost its GPU may never answer: neither the run nor its end wait for it.
         thread = Thread(target=self._run, name="telemetry", daemon=True)
         self.start = counters.read(self._root)
