@@ -77,6 +77,7 @@ def bench(
             "nothing can be trained on several machines together",
             subject=lab.lab,
             why="that takes a group of two or more machines, and a benchmark with tensorflow",
+            fix="raise the count of a group to 2, or leave out --distributed",
         )
     started = datetime.now(UTC)
     folder = new_run_folder(results, lab.lab, started)
