@@ -67,6 +67,17 @@ def test_fault_31_cloud_init(tmp_path: Path, script: str, message: str | None) -
     assert (message or "") in (host.message or "")
 
 
+def test_fault_31_cloud_init_that_never_ends_is_waited_for_until_a_deadline(tmp_path: Path) -> None:
+    with ssh_lab(tmp_path, "lab-cpu-1", "lab-cpu-2") as lab:
+        lab.guests["lab-cpu-1"].install("cloud-init", "#!/bin/sh\nexec sleep 60\n")
+        settings = lab.settings(tags=("base",), variables={"base_cloud_init_timeout": 2})
+        result = configure(lab.reach(), settings)
+    host = result.hosts["lab-cpu-1"]
+    assert (host.done, "cloud-init" in (host.failed_task or "")) == (False, True)
+    assert "2 s" in (host.message or "")
+    assert result.hosts["lab-cpu-2"].done
+
+
 def test_fault_32_a_guest_that_reboots_is_waited_for(tmp_path: Path) -> None:
     variables = {"payload_source": str(make_payload(tmp_path / "source"))}
     with ssh_lab(tmp_path, "lab-cpu-1") as lab:
