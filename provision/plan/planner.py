@@ -57,14 +57,14 @@ def plan(
         allow_restart: Whether the user has confirmed that running machines may be powered off for
             a change, and machines made again; otherwise they block the plan.
     """
-    planner = _settled(lab, snapshot, allow_restart=allow_restart)
+    planner = _with_moves(lab, snapshot, allow_restart=allow_restart)
     could_move: frozenset[str] = frozenset()
     if not allow_restart and planner.misplaced:
-        could_move = _settled(lab, snapshot, allow_restart=True).moving
+        could_move = _with_moves(lab, snapshot, allow_restart=True).moving
     return planner.plan(could_move, allow_shrink=allow_shrink, allow_restart=allow_restart)
 
 
-def _settled(lab: Lab, snapshot: Snapshot, *, allow_restart: bool) -> _Planner:
+def _with_moves(lab: Lab, snapshot: Snapshot, *, allow_restart: bool) -> _Planner:
     """Return a planner that moves machines as their groups ask, where all of them find room.
 
     A group that asks for what the hosts have no room for stays where it is.
@@ -162,7 +162,8 @@ class _Planner:
             return Draft(machine, ActionKind.CREATE, creation_text(machine), need)
         cards = [card for _, card in self.held.get(vm.id, ())]
         found = drift(machine, vm, need, cards if machine.gpu else (), self.snapshot.networks)
-        moves = self._moves(machine, vm)
+        stopped = vm.power is Power.OFF or bool(found.changes and not found.while_it_runs)
+        moves = self._moves(machine, vm, stopped=stopped)
         if not found.changes and not found.unfinished and not moves:
             return Draft(machine, ActionKind.NONE, "as the lab file says", need, vm)
         kind = ActionKind.REPLACE if found.remade else ActionKind.UPDATE
@@ -174,10 +175,13 @@ class _Planner:
             moves=moves,
         )  # fmt: skip
 
-    def _moves(self, machine: Machine, vm: Vm) -> bool:
-        """Whether a VM leaves its host for its group's sake: if it is off, or by consent."""
+    def _moves(self, machine: Machine, vm: Vm, *, stopped: bool) -> bool:
+        """Whether a VM leaves its host for its group's sake.
+
+        It does so by consent; without, where it is off or has to be powered off anyway.
+        """
         wanted = machine.name in self.elsewhere and self._can_leave(machine, vm)
-        return wanted and (self.may_move or vm.power is Power.OFF)
+        return wanted and (self.may_move or stopped)
 
     def _can_leave(self, machine: Machine, vm: Vm) -> bool:
         """Whether a VM that is off can be moved.
@@ -191,8 +195,8 @@ class _Planner:
 
     def _staying(self) -> list[tuple[Machine, Place]]:
         """Return where the machines are that keep their VM and their host."""
-        names = [d.machine for d in self.drafts if d.vm and not d.moves and d.kind is not REPLACE]
-        return places(names, self.owned.vms, self.snapshot.hosts)
+        there = [d for d in self.drafts if d.vm and not d.moves and d.kind is not REPLACE]
+        return places([draft.machine for draft in there], self.owned.vms, self.snapshot.hosts)
 
     def _problem(self) -> Problem:
         """Return what placement must solve: every machine that will be powered on."""
