@@ -21,7 +21,7 @@ from provision.guests.resources import data_folder
 from provision.guests.runs import Failures, RunKind
 from tests.guests.sshd import ssh_lab
 
-SLOW_SECONDS = 15
+SLOW_SECONDS = 60
 SLOW_CLOUD_INIT = f"#!/bin/sh\nexec sleep {SLOW_SECONDS}\n"
 LOCAL = {"_meta": {"hostvars": {"here": {"ansible_connection": "local"}}}}
 
