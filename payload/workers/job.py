@@ -100,7 +100,8 @@ def speed_alone(settings: Settings) -> float | None:
     wanted["image_shape"] = list(settings.image_shape)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        found = {key: document[key] for key in LIKE}
+        # A machine that can't compute as it was asked to does the same here as it did alone.
+        found = {key: document[key] for key in LIKE} | document["asked"]
         speed = float(document["throughput"]["median"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataUnusable(f"--alone {path}: this is no document of a run: {error!r}") from error

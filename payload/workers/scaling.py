@@ -36,6 +36,8 @@ def combine(settings: Settings, everyone: list[Json], bytes_per_second: float) -
         for rank, part in enumerate(everyone)
         for reason in part["document"]["reasons"]
     ]
+    if len(precisions := {part["document"]["precision"] for part in everyone}) > 1:
+        reasons.append(f"unlike-workers: not all computed alike: {', '.join(sorted(precisions))}")
     equal = len({part["weights_sha256"] for part in everyone}) == 1
     if not equal:
         reasons.append("weights-differ: the workers did not end with the same weights")

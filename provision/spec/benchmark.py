@@ -87,7 +87,8 @@ class BenchmarkRun(Frozen):
     @property
     def distributable(self) -> bool:
         """Whether the payload can train it on several machines together."""
-        return self.engine == ("tensorflow",) and self.xla != "on" and MAX not in self.batch_size
+        in_numbers = MAX not in self.batch_size
+        return self.engine == ("tensorflow",) and self.xla in (None, "off") and in_numbers
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -99,7 +100,6 @@ class BenchmarkRun(Frozen):
             raise ValueError("target_accuracy needs epochs")
         if self.distributed and not self.distributable:
             raise ValueError(
-                "distributed goes with engine tensorflow alone, batch sizes in numbers, and no "
-                "xla: on"
+                "distributed goes with engine tensorflow alone, batch sizes in numbers, and xla off"
             )
         return self

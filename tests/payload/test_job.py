@@ -131,11 +131,43 @@ def test_real_images_are_dealt_out_to_the_workers_once_each() -> None:
         assert np.array_equal(labels, their_labels)
 
 
+def told(precision: str, weights: str = "aa") -> dict[str, Any]:
+    document = {
+        "model": "mnist", "engine": "tensorflow", "precision": precision, "reasons": [],
+        "image_shape": [28, 28, 1], "data": {}, "started": "", "finished": "", "valid": True,
+        "stopped_by": "steps", "parameters": 1_000_000,
+        "throughput": {"median": 50.0, "low": 40.0, "high": 60.0, "step_seconds": {}},
+    }  # fmt: skip
+    return scaling.part("127.0.0.1:4710", document, weights, 80.0)
+
+
+def test_workers_that_computed_unlike_or_end_unlike_make_the_job_invalid() -> None:
+    settings = Settings("mnist", 16, "mixed_bf16")
+    good = scaling.combine(settings, [told("fp32")] * 2, 1e9)
+    assert (good["valid"], good["scaling"]["efficiency"]) == (True, 100 / 160)
+    unlike = scaling.combine(settings, [told("fp32"), told("mixed_bf16")], 1e9)
+    assert unlike["reasons"] == ["unlike-workers: not all computed alike: fp32, mixed_bf16"]
+    differ = scaling.combine(settings, [told("fp32"), told("fp32", "bb")], 1e9)
+    assert differ["reasons"] == ["weights-differ: the workers did not end with the same weights"]
+
+
+def test_the_network_bound_is_that_of_a_ring() -> None:
+    # VGG-16's 553 MB of gradients take two workers 0.44 s at 10 Gbit/s.
+    bound = scaling.network(Settings("vgg16", 32), 138_357_544, 2, 1.25e9)
+    assert bound["gradient_bytes"] == 553_430_176
+    assert bound["bound_step_seconds"] == pytest.approx(0.4427, abs=1e-4)
+    assert bound["bound_images_per_second"] == pytest.approx(64 / 0.4427, rel=1e-3)
+    four = scaling.network(Settings("vgg16", 32), 138_357_544, 4, 1.25e9)
+    assert four["sent_bytes_per_step"] == pytest.approx(1.5 * 553_430_176)
+
+
 def test_a_speed_alone_of_another_run_is_refused(tmp_path: Path) -> None:
     alone = tmp_path / "alone.json"
-    other = {"model": "mnist", "engine": "tensorflow", "batch_size": 64, "precision": "fp32",
-             "image_shape": [28, 28, 1], "devices": 1, "valid": True,
-             "throughput": {"median": 100.0}}  # fmt: skip
+    other = {
+        "model": "mnist", "engine": "tensorflow", "batch_size": 64, "precision": "fp32",
+        "image_shape": [28, 28, 1], "devices": 1, "valid": True, "throughput": {"median": 100.0},
+        "asked": {"batch_size": 64, "precision": "fp32"},
+    }  # fmt: skip
     alone.write_text(json.dumps(other))
     target = tmp_path / "result.json"
     job = ["--workers", "127.0.0.1:4710,127.0.0.1:4711", "--rank", "0", "--alone", str(alone)]
