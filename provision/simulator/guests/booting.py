@@ -55,7 +55,7 @@ class BootingGuests(ABC, Generic[M]):
 
     def __init__(self, folder: Path) -> None:
         _require(self.needed)
-        self._folder = folder
+        self._folder = folder.absolute()
         self._root = root_file_system()
         self._network = Network()
         self._guests: dict[str, tuple[M, GuestInfo]] = {}

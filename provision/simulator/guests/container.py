@@ -25,6 +25,16 @@ shift 4
 exec "$@"
 """
 
+# Its stdin ends with the process that started it, killed or not. A systemd-nspawn that is killed
+# leaves its container behind; one whose container is killed takes its leave.
+WATCH = """\
+read -r _
+while [ -d "/proc/$1" ]; do
+    kill -KILL $(cat "/proc/$1/task/$1/children")
+    sleep 0.2
+done 2>/dev/null
+"""
+
 
 class Container:
     """A machine over the root `lower`, with its own files in `folder`.
@@ -86,10 +96,7 @@ class Container:
         return self._folder / "console.log"
 
     def start(self, on_off: Callable[[], None] = lambda: None) -> None:
-        """Switch it on; a reboot from inside keeps it on. `on_off` comes when it is off.
-
-        The kernel ends the container with the thread that started it, so it has its own.
-        """
+        """Switch it on; a reboot from inside keeps it on. `on_off` comes when it is off."""
         self._off = False
         self._ready.clear()
         self._thread = threading.Thread(target=self._stay_on, args=(on_off,), daemon=True)
@@ -115,15 +122,20 @@ class Container:
                 return 0
             self.boots += 1
             with self.console.open("ab") as console:
-                self._process = subprocess.Popen(
-                    self._command(), stdin=subprocess.DEVNULL, stdout=console, stderr=console
-                )
-        return self._process.wait()
+                process = self._process = subprocess.Popen(
+                    self._command(), stdin=subprocess.DEVNULL, stdout=console, stderr=console,
+                    start_new_session=True,
+                )  # fmt: skip
+        watch = ["sh", "-c", WATCH, "watch", str(process.pid)]
+        with subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True) as watcher:
+            code = process.wait()
+            watcher.kill()
+        return code
 
     def _command(self) -> list[str]:
         root = self._folder / "root"
         layers = (self._lower, self.disk, self._folder / "work", root)
-        words = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private"]
+        words = ["unshare", "--mount", "--propagation", "private"]
         words += ["sh", "-ec", MOUNT, "mount", *map(str, layers)]
         words += ["systemd-nspawn", "--quiet", "--boot", f"--directory={root}"]
         words += [f"--machine={self.name}", f"--hostname={self.name}"]

@@ -104,7 +104,7 @@ class Network:
         FORWARDING.write_text("1")
 
     def link(self) -> Link:
-        """Make a namespace with an address. Call it from a thread that lives as long as the link.
+        """Make a namespace with an address. It ends with the thread that calls this.
 
         Raises:
             UsageError: The kernel refuses.
@@ -117,6 +117,7 @@ class Network:
             [*("setpriv", "--pdeathsig", "KILL", "unshare", "--net"), *("sh", "-c", _HOLD)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         if holder.stdout is not None:
             with holder.stdout as said:

@@ -18,16 +18,18 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 
 from provision.errors import UsageError
 from provision.simulator.guests.backend import Start
 from provision.simulator.guests.booting import BootingGuests
 from provision.simulator.guests.network import Cable
-from provision.simulator.guests.rpc import GuestInfo
+from provision.simulator.guests.rpc import GuestInfo, short
 
 DISK_SIZE = "8G"
 MEMORY_MIB = 1536
 END_SECONDS = 30.0
+CONTROL = "control"
 
 # `max` so that TensorFlow finds AVX; 5-level page tables make emulation slow. QEMU wants commas
 # of a value doubled.
@@ -84,15 +86,11 @@ class VirtualMachine:
         self._on.wait(END_SECONDS)
 
     def _run(self, on_off: Callable[[], None]) -> None:
-        guard = ("setpriv", "--pdeathsig", "KILL")
         with (
             (self._folder / "qemu.log").open("wb") as log,
-            subprocess.Popen([*guard, *self._cable.dhcp(self._folder)], stderr=log) as dhcp,
-            subprocess.Popen(
-                [*guard, *self._command()],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-            ) as self._process,
-        ):  # fmt: skip
+            self._child(self._cable.dhcp(self._folder), log) as dhcp,
+            self._child(self._command(), log) as self._process,
+        ):
             self._on.set()
             for line in self._process.stdout or ():
                 with contextlib.suppress(binascii.Error):  # noise of the serial port
@@ -100,6 +98,12 @@ class VirtualMachine:
             self._process.wait()
             dhcp.terminate()
         on_off()
+
+    def _child(self, words: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *words], cwd=self._folder,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+        )  # fmt: skip
 
     def _command(self) -> list[str]:
         words = ["qemu-system-x86_64", *HARDWARE]
@@ -113,16 +117,12 @@ class VirtualMachine:
         words += ["-device", f"vmxnet3,netdev=net,mac={self._cable.mac},romfile="]
         words += ["-serial", f"file:{self.console}"]
         words += ["-chardev", "stdio,id=info,signal=off", "-serial", "chardev:info"]
-        words += ["-qmp", f"unix:{self._control},server=on,wait=off"]
+        words += ["-qmp", f"unix:{CONTROL},server=on,wait=off"]  # in its working directory
         for key, value in self._given.items():
             path = self._folder / key
             path.write_text(value)
             words += ["-fw_cfg", f"name=opt/{key},file={path}"]
         return words
-
-    @property
-    def _control(self) -> Path:
-        return self._folder / "qmp"
 
     def shut_down(self) -> None:
         """Press its power button."""
@@ -135,7 +135,8 @@ class VirtualMachine:
     def _ask(self, command: str) -> None:
         """Give QEMU an order of its machine protocol (QMP)."""
         with socket.socket(socket.AF_UNIX) as control:
-            control.connect(str(self._control))
+            with short(self._folder / CONTROL) as name:
+                control.connect(name)
             with control.makefile("rw") as stream:
                 stream.readline()  # its greeting
                 for order in ("qmp_capabilities", command):

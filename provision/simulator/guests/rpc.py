@@ -8,15 +8,27 @@ stands for what VMware Tools tell on their own.
 from __future__ import annotations
 
 import json
+import os
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from provision.simulator.guests.backend import GuestReport
 
 NOTHING = "No value found"
 LONGEST_LINE = 2**20
+
+
+@contextmanager
+def short(path: Path) -> Iterator[str]:
+    """Give a short name to a socket: its address may have 107 bytes, its folder may be deep."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 class GuestInfo:
@@ -44,7 +56,8 @@ class GuestInfo:
                 self.wfile.write(json.dumps(info.answer(line)).encode() + b"\n")
 
         socket.unlink(missing_ok=True)
-        self._server = socketserver.ThreadingUnixStreamServer(str(socket), Handler)
+        with short(socket) as name:
+            self._server = socketserver.ThreadingUnixStreamServer(name, Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()

@@ -69,7 +69,11 @@ def ask(path: Path, *words: str) -> list[object]:
 
 def test_a_guest_reads_and_sets_guestinfo(tmp_path: Path) -> None:
     reports: list[GuestReport] = []
-    info = GuestInfo(tmp_path / "rpc", {"guestinfo.metadata": "e30="}, reports.append)
+    deep = tmp_path / ("deep" * 30)  # longer than the address of a socket may be
+    deep.mkdir()
+    info = GuestInfo(deep / "rpc", {"guestinfo.metadata": "e30="}, reports.append)
+    (tmp_path / "near").symlink_to(deep)
+    tmp_path = tmp_path / "near"
     try:
         assert ask(tmp_path / "rpc", "info-get", "guestinfo.metadata") == [True, "e30="]
         assert ask(tmp_path / "rpc", "info-get", "guestinfo.x") == [False, "No value found"]
