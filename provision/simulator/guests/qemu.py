@@ -100,9 +100,10 @@ class VirtualMachine:
         on_off()
 
     def _child(self, words: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        command = ["setpriv", "--pdeathsig", "KILL", *words]
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *words], cwd=self._folder,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+            command, cwd=self._folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=log, start_new_session=True,
         )  # fmt: skip
 
     def _command(self) -> list[str]:
