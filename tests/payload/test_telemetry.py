@@ -181,6 +181,17 @@ def test_a_failure_within_the_block_comes_through_and_the_thread_ends() -> None:
     assert watch.end is not None
 
 
+def test_a_second_watch_forgets_the_first() -> None:
+    watch = Watch(Cards(), interval=60.0)
+    with watch.running():
+        pass
+    first = watch.times
+    with watch.running():
+        pass
+    assert watch.times[0] > first[-1]
+    assert len(watch.times) == len(watch.ticks) <= 2
+
+
 def test_own_work_is_told_from_that_of_others() -> None:
     watch = Watch(Cards(), interval=0.05)
     with watch.running():
