@@ -311,7 +311,7 @@ FORGET = (
 def test_a_kernel_without_headers_is_replaced_before_the_driver(site: Site) -> None:
     guest = site.lab.add("lab-old-1", (A100,), boot=False)
     shutil.copytree(site.lab.folder / "repository", guest.disk / "srv/nvidia")
-    (guest.disk / "lib/modules" / OLD).mkdir(parents=True)
+    (guest.disk / "usr/lib/modules" / OLD).mkdir(parents=True)
     drop_in = guest.disk / "etc/systemd/system/vdl-guestinfo.service.d/old.conf"
     drop_in.parent.mkdir(parents=True)
     drop_in.write_text(FORGET)
