@@ -74,7 +74,7 @@ class Lab:
                 "direct": {"gpu": {"passthrough": "A100-80"}},
             },
             "drivers": {"datacenter": "535", "vgpu": vgpu},
-            "benchmark": [{"model": "mnist", "time_limit": 1}],
+            "benchmark": [{"model": "mnist", "time_limit": 5}],
         }
         (self.site.folder / "real.yaml").write_text(yaml.safe_dump(lab))
 
