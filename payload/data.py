@@ -118,7 +118,7 @@ def load(settings: Settings) -> Dataset:
     """
     if settings.data == SYNTHETIC:
         return synthetic(settings)
-    dataset = _digits() if settings.data == DIGITS else _read(settings)
+    dataset = _digits(settings) if settings.data == DIGITS else _read(settings)
     check_fit(dataset, settings)
     return dataset
 
@@ -132,8 +132,8 @@ def synthetic(settings: Settings) -> Dataset:
     return Dataset(SYNTHETIC, Images(images, labels))
 
 
-def _digits() -> Dataset:
-    train, test, digest = digits.load()
+def _digits(settings: Settings) -> Dataset:
+    train, test, digest = digits.load(settings.image_size, settings.channels)
     return Dataset(DIGITS, Images(*train), Images(*test), sha256={"digits": digest})
 
 

@@ -14,7 +14,7 @@ from payload.document import Record
 from payload.engines.port import Engine
 from payload.errors import PayloadError
 from payload.loop import Trainer
-from payload.settings import Settings
+from payload.settings import MODELS, Settings
 
 STEPS = 10
 
@@ -68,12 +68,17 @@ def by_heart(engine: Engine, settings: Settings) -> Any:
 
 
 def counts(engine: Engine, settings: Settings) -> Any:
-    """Return parameters and operations of a model."""
-    from payload import flops, preparation  # noqa: PLC0415 the engine comes first
+    """Return parameters and operations of every model at its usual size."""
+    from payload import flops, models  # noqa: PLC0415 the engine comes first
 
     engine.set_up(settings)
-    model = preparation.build_model(engine, settings)
-    return {"parameters": model.count_params(), **flops.per_image(model).as_dict()}
+    found = {}
+    for name in MODELS:
+        shape, classes = ((28, 28, 1), 10) if name == "mnist" else ((224, 224, 3), 1000)
+        model = models.build(name, image_shape=shape, classes=classes, precision="fp32")
+        counted = flops.per_image(model).as_dict()
+        found[name] = {"parameters": model.count_params(), **counted}
+    return found
 
 
 TASKS = {"losses": losses, "again": again, "by_heart": by_heart, "counts": counts}
