@@ -111,19 +111,17 @@ def _job(folder: Path, options: list[str]) -> dict[str, Any]:
     job = folder / "job.json"
     common = [*options, f"--workers=127.0.0.1:{port},127.0.0.1:{port + 1}"]
     common += [f"--alone={folder / 'alone.json'}"]
-    first = _start(folder / "0.json", *common, "--rank=0", f"--job-output={job}", core=0)
-    second = _start(folder / "1.json", *common, "--rank=1", core=1)
-    for process in (first, second):
-        if process.wait(TIMEOUT):
-            raise RuntimeError(f"{process.args!r} failed")
+    targets = [folder / "0.json", folder / "1.json"]
+    first = _start(targets[0], *common, "--rank=0", f"--job-output={job}", core=0)
+    second = _start(targets[1], *common, "--rank=1", core=1)
+    for process, target in zip((first, second), targets, strict=True):
+        _wait(process, target)
     document: dict[str, Any] = json.loads(job.read_text(encoding="utf-8"))
     return document
 
 
 def _payload(target: Path, *options: str, core: int | None = None) -> dict[str, Any]:
-    process = _start(target, *options, core=core)
-    if process.wait(TIMEOUT):
-        raise RuntimeError(f"{process.args!r} failed")
+    _wait(_start(target, *options, core=core), target)
     document: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
     return document
 
@@ -131,11 +129,18 @@ def _payload(target: Path, *options: str, core: int | None = None) -> dict[str, 
 def _start(target: Path, *options: str, core: int | None) -> subprocess.Popen[bytes]:
     cores = sorted(os.sched_getaffinity(0))
     pinned = {cores[core % len(cores)]} if core is not None else {*cores}
-    return subprocess.Popen(
-        [sys.executable, "-m", "payload", *options, "--output", str(target)],
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, pinned),  # noqa: PLW1509 no threads run here
-    )
+    with target.with_suffix(".log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "payload", *options, "--output", str(target)],
+            stderr=log,
+            preexec_fn=lambda: os.sched_setaffinity(0, pinned),  # noqa: PLW1509 no threads run here
+        )
+
+
+def _wait(process: subprocess.Popen[bytes], target: Path) -> None:
+    if process.wait(TIMEOUT):
+        said = target.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"{process.args!r} failed:\n{said[-2000:]}")
 
 
 def _has_native_bf16() -> bool:
