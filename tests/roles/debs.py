@@ -102,9 +102,9 @@ def datacenter_debs(folder: Path, build: Path, version: str = "535.183.01") -> N
     smi_files(build / "smi", Case(name="whole", smi="a100-passthrough", expect={}))
     deb(folder, build / "smi", "nvidia-smi", f"{version}-1")
     unit = SERVICE.format(command="/bin/sleep infinity")
-    write(build / "persistenced/lib/systemd/system/nvidia-persistenced.service", unit)
+    write(build / "persistenced/usr/lib/systemd/system/nvidia-persistenced.service", unit)
     deb(folder, build / "persistenced", "nvidia-persistenced", f"{version}-1")
-    write(build / "fabric/lib/systemd/system/nvidia-fabricmanager.service", unit)
+    write(build / "fabric/usr/lib/systemd/system/nvidia-fabricmanager.service", unit)
     for newer in ("535.183.01", "570.133.20"):
         deb(folder, build / "fabric", "nvidia-fabricmanager", f"{newer}-1")
     deb(folder, build / "cuda", "libcuda1", f"{version}-1")
@@ -116,7 +116,7 @@ def vgpu_tree(tree: Path, version: str, source: str = MODULE) -> None:
     smi_files(tree, load("a100-vgpu-unlicensed"), load("a100-vgpu"))
     write(tree / "usr/bin/nvidia-gridd", GRIDD, EXECUTABLE)
     unit = SERVICE.format(command="/usr/bin/nvidia-gridd")
-    write(tree / "lib/systemd/system/nvidia-gridd.service", unit)
+    write(tree / "usr/lib/systemd/system/nvidia-gridd.service", unit)
 
 
 def vgpu_deb(folder: Path, build: Path, version: str, source: str = MODULE) -> Path:
@@ -132,7 +132,7 @@ set -e
 case " $* " in *" --silent --dkms "*) ;; *) echo "usage: --silent --dkms" >&2; exit 1 ;; esac
 echo "$*" >>/var/log/standin-installer.log
 dkms status nvidia/{version} | grep -q . && dkms remove nvidia/{version} --all
-sed '1,/^__ARCHIVE__$/d' "$0" | base64 -d | tar -x -C / --no-same-owner
+sed '1,/^__ARCHIVE__$/d' "$0" | base64 -d | tar -x -C / --no-same-owner --keep-directory-symlink
 dkms install nvidia/{version} -k "$(uname -r)"
 cat >/usr/bin/nvidia-uninstall <<'END'
 #!/bin/sh
