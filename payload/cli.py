@@ -15,15 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from payload import listing, output, selftest
-from payload.child import run_in_child
 from payload.document import Json
 from payload.interrupt import stop_requests
 from payload.mllog import MlLog
 from payload.options import PLACE, STDOUT, parse
 from payload.progress import Progress
 from payload.run import run
-from payload.search import Search
 from payload.settings import MAX, Settings
+from payload.tuning.child import run_in_child
+from payload.tuning.search import Search
 from payload.workers import scaling
 
 

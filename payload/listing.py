@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import metadata, util
 
-from payload import gpus
+from payload.machine import gpus
 from payload.settings import DIGITS, ENGINES, KERAS, MODELS, PRECISIONS, SYNTHETIC
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from payload import mirror
+from payload.data import mirror
 from payload.settings import (
     CEILINGS,
     DEFAULT_JOIN_SECONDS,

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import keras
 
-from payload import arithmetic, flops, hardware, models, shares
-from payload.data import Dataset
+from payload import arithmetic, flops, models
+from payload.data import shares
+from payload.data.dataset import Dataset
+from payload.data.feeds import describe_feed
 from payload.document import Record
 from payload.engines import objective
 from payload.engines.port import Engine
-from payload.feeds import describe_feed
 from payload.loop import Trainer
+from payload.machine import hardware
 from payload.settings import Settings
 
 

@@ -10,10 +10,10 @@ from functools import partial
 
 from payload import document, engines, judgement, validity
 from payload.document import Json, Record
-from payload.environment import Observer
 from payload.errors import Interrupted, OutOfMemory, PayloadError
 from payload.guard import guarded
 from payload.interrupt import StopRequest
+from payload.machine.environment import Observer
 from payload.mllog import MlLog
 from payload.progress import Progress
 from payload.settings import MAX, Settings

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from payload import choice, memory, preparation, statistics
+from payload import preparation, statistics
 from payload.ceilings import Ceilings, achieved
-from payload.choice import Switchable
 from payload.document import Json, Record
 from payload.engines.port import Engine
 from payload.loop import Limits, Loop, Moment, Surroundings, Trainer
 from payload.measurement import Measurement
 from payload.probe import Timer
 from payload.settings import Settings
+from payload.tuning import choice, memory
+from payload.tuning.choice import Switchable
 
 
 def train(engine: Engine, settings: Settings, record: Record, surroundings: Surroundings) -> None:

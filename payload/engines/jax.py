@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from payload.data import Dataset
+from payload.data.dataset import Dataset
 from payload.document import Json
 from payload.engines import objective
 from payload.engines.port import Engine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from payload.data import Dataset
+from payload.data.dataset import Dataset
 from payload.document import Json
 from payload.loop import Trainer
 from payload.settings import Settings

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from payload.data import Dataset
+from payload.data.dataset import Dataset
 from payload.document import Json
 from payload.engines import objective
 from payload.engines.port import Engine

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from payload.data import Dataset
+from payload.data.dataset import Dataset
+from payload.data.feeds import Place, feed
 from payload.engines.port import Engine
-from payload.feeds import Place, feed
 from payload.settings import Settings
 
 TEST_BATCH = 256

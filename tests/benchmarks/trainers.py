@@ -131,7 +131,8 @@ def _parts(network: str, batch: int, precision: str) -> tuple[Any, Any, Any, Any
     engine = engines.load("tensorflow")
     import keras  # noqa: PLC0415 the engine is chosen before it is imported
 
-    from payload import data, models  # noqa: PLC0415
+    from payload import models  # noqa: PLC0415
+    from payload.data import dataset as data  # noqa: PLC0415
 
     engine.set_up(settings)
     with engine.scope():

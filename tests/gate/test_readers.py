@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payload import smilog
+from payload.machine import smilog
 from tests.gate.packed import FILES, run_gate
 from tests.gate.states import DATA, install, load, pci_config
 

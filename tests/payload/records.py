@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 
-from payload.tfrecord import masked_crc
+from payload.data.tfrecord import masked_crc
 
 
 def varint(value: int) -> bytes:

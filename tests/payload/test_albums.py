@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from payload import data, example, pictures, tfrecord
 from payload.cli import main
+from payload.data import dataset as data
+from payload.data import example, pictures, tfrecord
 from payload.errors import DataUnusable
 from payload.settings import Settings
 from tests.payload import records

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from payload import digits, selftest
+from payload import selftest
 from payload.cli import main
+from payload.data import digits
 from payload.settings import ENGINES, MODELS, PRECISIONS
 from provision.guests.zipapp import write_zipapp, zipapp
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from payload import choice
 from payload.errors import EngineFailed, Interrupted, OutOfMemory
 from payload.loop import Moment, Surroundings
+from payload.tuning import choice
 
 
 class FakeTrainer:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from payload.environment import Observer
+from payload.machine.environment import Observer
 
 CPUINFO = """processor\t: 0
 model name\t: Intel(R) Xeon(R) Platinum 8480+

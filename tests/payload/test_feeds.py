@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from payload.data import Dataset, Images, Rows
+from payload.data.dataset import Dataset, Images, Rows
+from payload.data.feeds import ResidentFeed, ShuffledFeed, feed
 from payload.errors import DataUnusable
-from payload.feeds import ResidentFeed, ShuffledFeed, feed
 from payload.settings import SYNTHETIC
 
 

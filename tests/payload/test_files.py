@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payload import checksums, data, files, idx
+from payload.data import checksums, files, idx
+from payload.data import dataset as data
 from payload.errors import DataUnusable
 from payload.settings import Settings
 

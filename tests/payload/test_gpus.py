@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from payload import gpus, smilog, validity
+from payload import validity
+from payload.machine import gpus, smilog
 from payload.measurement import Measurement
 from tests.gate.packed import FILES
 from tests.gate.states import install, load

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from payload import hardware
+from payload.machine import hardware
 
 MACHINES = sorted((Path(__file__).parents[1] / "data/payload/machines").glob("*.yaml"))
 

@@ -15,8 +15,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from payload import shares
 from payload.cli import main
+from payload.data import shares
 from payload.settings import Settings
 from payload.workers import cluster, scaling
 from tests.guests.sshd import free_port

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from payload import memory
+from payload.tuning import memory
 
 GIB = 1 << 30
 
@@ -40,7 +40,7 @@ def test_a_system_that_does_not_tell_gets_no_limit(tmp_path: Path) -> None:
 def test_a_lower_limit_of_the_user_is_kept_and_memory_beyond_it_refused() -> None:
     code = (
         "import resource, numpy\n"
-        "from payload import memory\n"
+        "from payload.tuning import memory\n"
         "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, resource.RLIM_INFINITY))\n"
         "with memory.bounded() as limit:\n"
         "    print(limit)\n"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from payload import data, files, mirror
+from payload.data import dataset as data
+from payload.data import files, mirror
 from payload.errors import DataUnusable
 from payload.settings import Settings
 from provision.simulator.engine.certificates import make_identity

@@ -51,7 +51,8 @@ def test_a_closed_standard_output_is_an_error_without_a_traceback() -> None:
     os.close(reader)
     code = (
         "import sys; from payload.cli import Writer\n"
-        "writer = Writer('-'); writer.write({'a': 1}); sys.exit(0 if writer.done else 1)\n"
+        "writer = Writer('-', None); writer.write({'kind': 'vdl-result'})\n"
+        "sys.exit(0 if writer.done else 1)\n"
     )
     done = run_python(code, stdout=writer)
     os.close(writer)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from payload.child import Ended
-from payload.search import FINENESS, LARGEST, largest, outcome
+from payload.tuning.child import Ended
+from payload.tuning.search import FINENESS, LARGEST, largest, outcome
 
 
 @pytest.mark.parametrize("start", [1, 32, 64, 5000])

@@ -9,9 +9,9 @@ import tensorflow as tf
 from payload import engines, preparation
 from payload.document import Record
 from payload.engines.tensorflow import classified
-from payload.environment import Observer
 from payload.errors import EngineFailed, OutOfMemory
 from payload.loop import Trainer
+from payload.machine.environment import Observer
 from payload.settings import PRECISIONS, Settings
 
 ENGINE = engines.load("tensorflow")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from payload.cli import main
-from payload.environment import Observer
+from payload.machine.environment import Observer
 from payload.settings import MODELS, PRECISIONS
 
 pytestmark = [pytest.mark.trainings, pytest.mark.timeout(1800)]

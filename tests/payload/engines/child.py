@@ -9,7 +9,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from payload import engines, shares
+from payload import engines
+from payload.data import shares
 from payload.document import Record
 from payload.engines.port import Engine
 from payload.errors import PayloadError

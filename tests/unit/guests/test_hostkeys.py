@@ -59,6 +59,17 @@ def test_no_key_is_no_error() -> None:
         f"@cert-authority * {ed25519_key()}",
         ed25519_key().replace("ssh-ed25519", "ssh-rsa"),
     ],
+    # Keys are drawn anew at every start: in names, they would differ between processes.
+    ids=[
+        "no-key",
+        "short",
+        "long",
+        "dsa",
+        "address-before",
+        "second-line",
+        "authority",
+        "wrong-kind",
+    ],
 )
 def test_fault_45_what_is_no_key_reaches_no_file(text: str) -> None:
     with pytest.raises(SpecError):

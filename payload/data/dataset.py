@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from payload import albums, digits, files, mirror, pictures
-from payload.albums import Album
+from payload.data import albums, digits, files, mirror, pictures
+from payload.data.albums import Album
+from payload.data.files import Found
 from payload.errors import DataUnusable
-from payload.files import Found
 from payload.settings import DIGITS, KERAS, SYNTHETIC, Settings
 
 UInt8Array = np.ndarray[Any, np.dtype[np.uint8]]

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from payload.child import Ended, run_in_child
 from payload.document import Json
 from payload.settings import Settings
+from payload.tuning.child import Ended, run_in_child
 
 FITS = "fits"
 TRIAL_STEPS = 3

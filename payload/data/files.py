@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from payload import checksums, idx, mirror
+from payload.data import checksums, idx, mirror
 from payload.errors import DataUnusable
 
 ARCHIVE = "mnist.npz"

@@ -34,7 +34,9 @@ def load(size: int = 28, channels: int = 1) -> tuple[Split, Split, str]:
         channels: 1, or more that are all alike.
     """
     # Not by its path: the package may be inside a zip file.
-    stored = np.load(io.BytesIO(resources.files("payload").joinpath("digits.npz").read_bytes()))
+    stored = np.load(
+        io.BytesIO(resources.files("payload.data").joinpath("digits.npz").read_bytes())
+    )
     small = np.minimum(stored["images"] * np.int64(16), 255).astype(np.uint8)
     times, left = divmod(size, SIDE)
     sides = (left // 2, left - left // 2)

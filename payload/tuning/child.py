@@ -20,10 +20,10 @@ from payload.run import run
 from payload.settings import Settings
 
 _CODE = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from payload import child; "
+    "import sys; sys.path.insert(0, sys.argv[1]); from payload.tuning import child; "
     "sys.exit(child.main(*sys.argv[2:]))"
 )
-_HOME = Path(__file__).parents[1]
+_HOME = Path(__file__).parents[2]
 """Where this package lies: a folder, or the archive of a zipapp."""
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from payload import data
-from payload.data import Dataset, Examples, Int32Array, Rows, UInt8Array
+from payload.data import dataset as data
+from payload.data.dataset import Dataset, Examples, Int32Array, Rows, UInt8Array
 from payload.settings import SYNTHETIC, Settings
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from payload import hardware
+from payload.machine import hardware
 
 SHARE = 0.9
 """Of the memory that is available; the rest is for what the kernel and others need meanwhile."""

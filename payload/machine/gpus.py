@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from payload import hardware, smilog
+from payload.machine import hardware, smilog
 
 _LINK = "pci/pci_gpu_link_info"
 _POWER_LIMITS = (

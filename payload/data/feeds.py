@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from payload.data import Dataset, Examples, Rows
+from payload.data.dataset import Dataset, Examples, Rows
 from payload.settings import SYNTHETIC
 
 Batch = tuple[Any, Any]

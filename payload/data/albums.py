@@ -19,10 +19,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from payload import checksums, example, pictures, tfrecord
+from payload.data import checksums, example, pictures, tfrecord
+from payload.data.tfrecord import Record
 from payload.errors import DataUnusable
-from payload.hardware import usable_cpus
-from payload.tfrecord import Record
+from payload.machine.hardware import usable_cpus
 
 TEST_FOLDERS = ("val", "validation", "test")
 TEST_FILES = ("val", "test")

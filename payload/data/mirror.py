@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from payload import checksums
+from payload.data import checksums
 from payload.errors import DataUnusable
 
 SCHEMES = ("http://", "https://")

@@ -10,8 +10,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from payload import gpus, hardware
-from payload.hardware import read
+from payload.machine import gpus, hardware
+from payload.machine.hardware import read
 from payload.telemetry import counters, toolbox
 
 VARIABLES = (

@@ -1,0 +1,1 @@
+"""Training data: built in, from files and mirrors, and how batches are made of it."""

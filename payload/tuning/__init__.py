@@ -1,0 +1,1 @@
+"""Settings that are chosen by measuring: the largest batch size, XLA on or off."""
