@@ -87,12 +87,15 @@ def applied(old: VmConfig, spec: Any, *, running: bool) -> VmConfig:
 
 
 def _check_running(old: VmConfig, spec: Any) -> None:
-    """Refuse what needs the VM to be powered off."""
-    cold = any(getattr(spec, name) is not None for name in _COLD)
-    cpus = spec.numCPUs not in (None, 0, old.cpus) and not old.cpu_hot_add
-    memory = spec.memoryMB not in (None, 0, old.memory_mb) and not old.memory_hot_add
-    if cold or cpus or memory:
+    """Refuse what needs the VM to be powered off (API reference, `ReconfigVM_Task`)."""
+    if any(getattr(spec, name) is not None for name in _COLD):
         raise faults.power_state("poweredOn", "poweredOff")
+    if spec.numCPUs not in (None, 0, old.cpus) and not old.cpu_hot_add:
+        message = "CPU hot plug is not supported for this virtual machine."
+        raise faults.refuse(vim.fault.CpuHotPlugNotSupported, message)
+    if spec.memoryMB not in (None, 0, old.memory_mb) and not old.memory_hot_add:
+        message = "Memory hot plug is not supported for this virtual machine."
+        raise faults.refuse(vim.fault.MemoryHotPlugNotSupported, message)
 
 
 def _size(new: VmConfig, spec: Any) -> None:

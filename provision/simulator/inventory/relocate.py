@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from provision.simulator.inventory import faults
+from provision.simulator.inventory.devices import Backing
 
 if TYPE_CHECKING:
+    from provision.simulator.inventory.host import Host
     from provision.simulator.inventory.vm import VirtualMachine
 
 
@@ -17,6 +19,7 @@ def relocate(vm: VirtualMachine, spec: Any) -> None:
 
     Raises:
         vmodl.fault.NotSupported: It runs and has a passthrough device.
+        vim.fault.CannotAccessVmDevice: It has a card by address, which the host does not have.
         vim.fault.InvalidDatastore: The host does not mount the datastore.
         vim.fault.NoDiskSpace: The datastore has no room.
     """
@@ -25,6 +28,7 @@ def relocate(vm: VirtualMachine, spec: Any) -> None:
         vm.require_no_passthrough("moved while it runs")
     host = inventory.host(spec.host) if spec.host is not None else vm.host
     pool = inventory.pool(spec.pool) if spec.pool is not None else vm.pool
+    _require_cards(vm, host)
     store = inventory.datastore(spec.datastore) if spec.datastore else vm.config.datastore
     if store not in host.datastores:
         raise faults.refuse(
@@ -43,3 +47,23 @@ def relocate(vm: VirtualMachine, spec: Any) -> None:
     if spec.folder is not None:
         inventory.folder(spec.folder).take(vm)
     vm.touch()
+
+
+def _require_cards(vm: VirtualMachine, host: Host) -> None:
+    """Make sure that a host has the cards which a VM's devices name by address.
+
+    The API reference has a device's backing that is local to a host as an error of a migration
+    where the device is connected (`CannotAccessVmDevice`), and a passthrough device can't be
+    disconnected. Its backing names the system that the card is in.
+    """
+    for device in vm.config.gpus:
+        backing = device.backing
+        if isinstance(backing, Backing) and backing.systemId != host.uuid:
+            raise faults.refuse(
+                vim.fault.CannotAccessVmDevice,
+                f"Device '{device.deviceInfo.label}' uses backing '{backing.id}', which is not "
+                f"accessible from host {host.name}.",
+                device=device.deviceInfo.label,
+                backing=backing.id,
+                connected=True,
+            )

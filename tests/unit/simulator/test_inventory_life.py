@@ -11,7 +11,15 @@ from provision.simulator.engine.clock import ManualClock
 from provision.simulator.guests.backend import GuestReport, NoGuests, Start
 from provision.simulator.inventory.guest import SHUTDOWN_SECONDS
 from tests.conftest import MakeSimulator
-from tests.unit.simulator.administrator import Administrator, add, by_model, mmio, option
+from tests.unit.simulator.administrator import (
+    Administrator,
+    add,
+    by_address,
+    by_model,
+    mmio,
+    option,
+    remove,
+)
 
 WORLD = """
 DC0:
@@ -124,6 +132,19 @@ def test_directpath_rules_out_suspend_snapshot_and_vmotion(admin: Administrator)
     admin.wait(vm.PowerOffVM_Task())
     admin.wait(vm.RelocateVM_Task(vim.vm.RelocateSpec(host=admin.host("esx-02"))))
     assert vm.runtime.host == admin.host("esx-02")
+
+
+def test_a_card_by_address_keeps_its_vm_on_the_host_of_the_card(admin: Administrator) -> None:
+    """A passthrough device's backing names its system; RelocateVM_Task, CannotAccessVmDevice."""
+    home, other = admin.host("esx-01"), admin.host("esx-02")
+    vm = admin.clone("mine", "esx-01", deviceChange=[add(by_address(home, "0000:3b:00.0"))])
+    with pytest.raises(vim.fault.CannotAccessVmDevice) as refused:
+        admin.wait(vm.RelocateVM_Task(vim.vm.RelocateSpec(host=other)))
+    assert refused.value.backing == "0000:3b:00.0"
+    assert vm.runtime.host == home
+    admin.reconfigure(vm, deviceChange=[remove(gpu(vm))])
+    admin.wait(vm.RelocateVM_Task(vim.vm.RelocateSpec(host=other)))
+    assert vm.runtime.host == other
 
 
 def test_a_second_task_on_the_same_vm_has_to_wait(in_process: MakeSimulator) -> None:

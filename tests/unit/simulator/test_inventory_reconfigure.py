@@ -187,14 +187,20 @@ def test_values_that_make_no_sense_are_refused(
 
 
 @pytest.mark.parametrize(
-    "config", [{"numCPUs": 8}, {"memoryMB": 8192}, {"firmware": "bios"}], ids=str
+    ("config", "refusal"),
+    [
+        ({"numCPUs": 8}, vim.fault.CpuHotPlugNotSupported),
+        ({"memoryMB": 8192}, vim.fault.MemoryHotPlugNotSupported),
+        ({"firmware": "bios"}, vim.fault.InvalidPowerState),
+    ],
+    ids=["cpus", "memory", "firmware"],
 )
 def test_what_needs_the_power_off_is_refused_while_it_is_on(
-    admin: Administrator, config: dict[str, Any]
+    admin: Administrator, config: dict[str, Any], refusal: type[Exception]
 ) -> None:
     vm = admin.clone("mine")
     admin.power_on(vm)
-    with pytest.raises(vim.fault.InvalidPowerState):
+    with pytest.raises(refusal):
         admin.reconfigure(vm, **config)
     with pytest.raises(vim.fault.InvalidPowerState):
         admin.reconfigure(vm, deviceChange=[add(vgpu("grid_a100d-10c"))])
