@@ -111,14 +111,6 @@ def _changes(action: Action, vm: Vm) -> bool:
     return _drifted(action, vm) or _unfinished(action, vm)
 
 
-def moves(action: Action) -> bool:
-    """Whether the VM goes on on another host."""
-    vm = action.vm
-    if action.kind is not ActionKind.UPDATE or vm is None or action.host_id is None:
-        return False
-    return vm.host_id not in (None, action.host_id)
-
-
 def _in_place(action: Action, vm: Vm) -> bool:
     """Whether the VM is changed while it runs."""
     return not action.restart and vm.power is Power.ON
@@ -126,7 +118,7 @@ def _in_place(action: Action, vm: Vm) -> bool:
 
 _UPDATE_NEEDS: Mapping[Step, Callable[[Action, Vm], bool]] = {
     Step.SHUT_DOWN: lambda action, vm: vm.power is not Power.OFF and _changes(action, vm),
-    Step.RELOCATE: lambda action, _vm: moves(action),
+    Step.RELOCATE: lambda action, _vm: action.moves,
     Step.PREPARE_HARDWARE: _changes,
     Step.ATTACH: _unfinished,
     Step.RECONFIGURE: _drifted,

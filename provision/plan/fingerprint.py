@@ -51,6 +51,7 @@ def _place(snapshot: Snapshot) -> list[Any]:
         snapshot.resource_pool_id,
         snapshot.vm_folder_id,
         sorted(snapshot.privileges_missing),
+        sorted(snapshot.privileges_missing_to_move),
     ]
 
 

@@ -74,6 +74,13 @@ class Action:
     changes: tuple[Change, ...] = ()
     restart: bool = True
 
+    @property
+    def moves(self) -> bool:
+        """Whether the VM goes on on another host."""
+        if self.kind is not ActionKind.UPDATE or self.vm is None or self.host_id is None:
+            return False
+        return self.vm.host_id not in (None, self.host_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

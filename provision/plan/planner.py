@@ -30,6 +30,7 @@ from provision.plan.preflight import (
     find_template,
     hosts_in_trouble,
     preflight,
+    privileges,
 )
 from provision.plan.problem import Problem, configured_memory
 from provision.plan.refusals import Reach
@@ -130,6 +131,7 @@ class _Planner:
             allow_restart: As in the function `plan`.
         """
         outcome = self.outcome
+        actions = tuple(self._actions(outcome))
         consented = Severity.WARNING if allow_restart else Severity.ERROR
         findings = [
             *self.owned.findings,
@@ -137,6 +139,7 @@ class _Planner:
             *unknown_hosts(self.machines, self.snapshot.hosts),
             *misplaced(self._staying(), self.snapshot.hosts, could_move),
             *preflight(self.lab, self.snapshot, self._made(), self.needs),
+            *privileges(self.snapshot, moving=any(action.moves for action in actions)),
             *compatibility(self._made(), self.needs, outcome.placed, self.template, self.snapshot),
             *Advisor(self.problem, outcome, self.snapshot, self._settled()).findings(),
             *shrink(self.lab.lab, self.owned.surplus, allowed=allow_shrink),
@@ -147,7 +150,7 @@ class _Planner:
         return Plan(
             lab=self.lab.lab,
             fingerprint=fingerprint(self.lab, self.snapshot),
-            actions=tuple(self._actions(outcome)),
+            actions=actions,
             findings=tuple(sorted(findings, key=lambda f: (f.severity, f.code, f.subject))),
             template_id=self.template.id if self.template else None,
             network_id=self.network.id if self.network else None,

@@ -39,7 +39,7 @@ def find_network(lab: Lab, snapshot: Snapshot) -> Network | None:
 def preflight(
     lab: Lab, snapshot: Snapshot, made: Sequence[Machine], needs: Mapping[str, Need | None]
 ) -> Iterator[Finding]:
-    """Yield everything that keeps the plan from being carried out, hosts and cards aside.
+    """Yield what keeps the plan from being carried out, hosts, cards and privileges aside.
 
     Args:
         lab: The lab.
@@ -49,7 +49,6 @@ def preflight(
         needs: The GPU need of each machine, by name.
     """
     yield from _places(lab, snapshot)
-    yield from _privileges(snapshot)
     if made:
         yield from _template(lab, snapshot, made, needs)
         yield from _datastore(lab, snapshot, made)
@@ -75,9 +74,13 @@ def _places(lab: Lab, snapshot: Snapshot) -> Iterator[Finding]:
         yield _error("host-unavailable", where.cluster, "the cluster has no hosts", "add hosts")
 
 
-def _privileges(snapshot: Snapshot) -> Iterator[Finding]:
-    if snapshot.privileges_missing:
-        message = f"the user lacks {', '.join(sorted(snapshot.privileges_missing))}"
+def privileges(snapshot: Snapshot, *, moving: bool) -> Iterator[Finding]:
+    """Yield what the user is not allowed to do; `moving` is whether the plan moves a VM."""
+    missing = snapshot.privileges_missing
+    if moving:
+        missing += snapshot.privileges_missing_to_move
+    if missing:
+        message = f"the user lacks {', '.join(sorted(missing))}"
         fix = "have an administrator add them to the user's role; docs/privileges.md has it"
         yield _error("privilege-missing", snapshot.vcenter.name, message, fix)
 

@@ -232,7 +232,8 @@ class Snapshot:
 
     `vms` holds every VM of the datacenter that is not a template; `cluster_id`,
     `resource_pool_id`, `datacenter_id` and `vm_folder_id` name where new VMs go. They are
-    None where no such object exists, which is a finding and no error.
+    None where no such object exists, which is a finding and no error. What is missing to move
+    VMs matters to plans that move one.
     """
 
     vcenter: VCenterIdentity
@@ -249,3 +250,4 @@ class Snapshot:
     datastores: tuple[Datastore, ...] = ()
     networks: tuple[Network, ...] = ()
     privileges_missing: tuple[str, ...] = ()
+    privileges_missing_to_move: tuple[str, ...] = ()

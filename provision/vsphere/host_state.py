@@ -18,6 +18,7 @@ from provision.vsphere.devices import MASK, gpu_devices, held_address
 from provision.vsphere.host_claim import claim_of, field_key, value_of
 from provision.vsphere.host_port import GpuState, HostState, HostVm
 from provision.vsphere.host_reader import cards_among
+from provision.vsphere.privileges import Missing
 from provision.vsphere.session import Session
 from provision.vsphere.snapshot_reader import find_datacenter
 from provision.vsphere.vm_reader import POWER
@@ -116,7 +117,7 @@ def _staying(cluster: Found, others: Iterable[Found]) -> str:
 
 
 def _state(
-    found: Found, vms: list[Found], *, claim: str, staying: str, lacking: tuple[str, ...]
+    found: Found, vms: list[Found], *, claim: str, staying: str, lacking: Iterable[Missing]
 ) -> HostState:
     graphics = found.get("config.graphicsConfig")
     return HostState(
@@ -137,7 +138,7 @@ def _state(
         evacuates=not staying,
         staying=staying,
         claim=claim_of(claim),
-        privileges_missing=lacking,
+        privileges_missing=tuple(one.text for one in lacking),
     )
 
 

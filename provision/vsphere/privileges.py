@@ -16,6 +16,8 @@ from provision.vsphere.session import Session, VCenterAway
 
 # These come with any role, and without them there is nothing to ask.
 _IMPLIED = "System."
+# What `Privilege.only` says of a privilege that a plan needs where it moves a VM.
+MOVES = "moves"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,27 @@ class Privilege:
         place: The kind of place where it must be held; a key of `Table.places`.
         roles: What it is needed for; keys of `Table.roles`.
         why: What vdl does with it.
+        only: The kind of action without which a plan does not need it; None for every plan.
     """
 
     id: str
     place: str
     roles: tuple[str, ...]
     why: str
+    only: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A privilege that the user lacks; `place` in words is where."""
+
+    privilege: Privilege
+    place: str
+
+    @property
+    def text(self) -> str:
+        """`PRIVILEGE on PLACE`."""
+        return f"{self.privilege.id} on {self.place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +64,14 @@ class Table:
         """Return the ids of all privileges that these roles need, sorted."""
         return tuple(sorted({p.id for p in self.privileges if set(p.roles) & set(names)}))
 
-    def asked(self, place: str) -> tuple[str, ...]:
-        """Return the privileges that must be granted on a kind of place, sorted."""
-        found = (p.id for p in self.privileges if p.place == place)
-        return tuple(sorted(name for name in found if not name.startswith(_IMPLIED)))
+    def asked(self, place: str) -> tuple[Privilege, ...]:
+        """Return the privileges that must be granted on a kind of place, sorted by name."""
+        found = (p for p in self.privileges if p.place == place)
+        return tuple(sorted((p for p in found if not p.id.startswith(_IMPLIED)), key=_id))
+
+
+def _id(privilege: Privilege) -> str:
+    return privilege.id
 
 
 @cache
@@ -62,20 +83,21 @@ def table() -> Table:
         places=data["places"],
         roles={role: tuple(commands) for role, commands in data["roles"].items()},
         privileges=tuple(
-            Privilege(p["id"], p["place"], tuple(p["roles"]), p["why"]) for p in data["privileges"]
+            Privilege(p["id"], p["place"], tuple(p["roles"]), p["why"], p.get("only"))
+            for p in data["privileges"]
         ),
     )
 
 
-def missing(session: Session, places: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the privileges that the session's user lacks, as `PRIVILEGE on PLACE`; one call.
+def missing(session: Session, places: Mapping[str, Any]) -> tuple[Missing, ...]:
+    """Return the privileges that the session's user lacks; one call.
 
     Args:
         session: The session whose user is asked about.
         places: The object of each kind of place; a kind without an object is not asked about.
     """
     needed = {kind: table().asked(kind) for kind in places}
-    wanted = sorted({name for names in needed.values() for name in names})
+    wanted = sorted({privilege.id for asked in needed.values() for privilege in asked})
     if not wanted:
         return ()
     entities = list({moid(place): place for place in places.values()}.values())
@@ -90,10 +112,10 @@ def missing(session: Session, places: Mapping[str, Any]) -> tuple[str, ...]:
         if entry.isGranted
     }
     return tuple(
-        f"{name} on {table().places[kind]}"
+        Missing(privilege, table().places[kind])
         for kind, place in places.items()
-        for name in needed[kind]
-        if (moid(place), name) not in held
+        for privilege in needed[kind]
+        if (moid(place), privilege.id) not in held
     )
 
 

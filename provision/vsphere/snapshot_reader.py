@@ -244,6 +244,9 @@ def _with_cluster(
         "datastore": _named(datastores, lab.vcenter.datastore),
         "network": _named(networks, lab.vcenter.network),
     }
+    lacking = privileges.missing(
+        session, {kind: place for kind, place in places.items() if place is not None}
+    )
     return replace(
         snapshot,
         cluster_id=cluster.id,
@@ -252,8 +255,9 @@ def _with_cluster(
         hosts=hosts,
         datastores=tuple(_datastore(one) for one in datastores),
         networks=tuple(Network(one.id, _name(one), one.get("key", "")) for one in networks),
-        privileges_missing=privileges.missing(
-            session, {kind: place for kind, place in places.items() if place is not None}
+        privileges_missing=tuple(one.text for one in lacking if one.privilege.only is None),
+        privileges_missing_to_move=tuple(
+            one.text for one in lacking if one.privilege.only == privileges.MOVES
         ),
     )
 

@@ -27,6 +27,8 @@ from tests.unit.vsphere.site import KEY, soon
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "privileges.md"
 NEEDED = [name for name in table().role("provision", "destroy") if not name.startswith("System.")]
+# What every plan needs, whatever it does.
+ALWAYS = [p.id for p in table().privileges if p.id in NEEDED and p.only is None]
 GROUP = "Nvidia:2@grid_a100d-80c%NVLink"
 MUTATING = ("CreateFolder", "CloneVM_Task", "ReconfigVM_Task", "PowerOnVM_Task", "Destroy_Task")
 WORLD = """
@@ -135,7 +137,7 @@ def test_the_document_shows_the_table() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("name", ALWAYS)
 def test_fault_27_a_missing_privilege_is_named_before_anything_changes(
     shell: Shell, name: str
 ) -> None:
@@ -149,6 +151,19 @@ def test_fault_27_a_missing_privilege_is_named_before_anything_changes(
     code, said = shell.vdl(without(name), "provision", lab, "--yes")
     assert (code, name in said) == (ExitCode.BLOCKED, True)
     assert [shell.site.sent(method) for method in MUTATING] == before
+
+
+def test_fault_27_the_privilege_to_move_is_asked_for_by_a_plan_that_moves(shell: Shell) -> None:
+    user = without("Resource.ColdMigrate")
+    code, said = shell.vdl(user, "provision", shell.lab("move", one={"host": "esx-01"}), "--yes")
+    assert code == ExitCode.DONE, said
+    lab, before = shell.lab("move", one={"host": "esx-02"}), shell.site.sent("ShutdownGuest")
+    code, said = shell.vdl(user, "provision", lab, "--yes", "--allow-restart")
+    assert code == ExitCode.BLOCKED, said
+    assert "the user lacks Resource.ColdMigrate on the lab's folder" in said
+    assert shell.site.sent("ShutdownGuest") == before
+    code, said = shell.vdl("lab", "provision", lab, "--yes", "--allow-restart")
+    assert code == ExitCode.DONE, said
 
 
 def test_the_documented_role_is_enough_from_the_first_plan_to_the_end(shell: Shell) -> None:
@@ -173,7 +188,7 @@ def test_a_user_who_may_only_look_sees_the_plan_and_what_is_missing(shell: Shell
     code, said = shell.vdl("viewer", "plan", lab)
     assert code == ExitCode.BLOCKED, said
     assert "look-cpu-1" in said
-    assert all(name in said for name in NEEDED)
+    assert all(name in said for name in ALWAYS)
 
 
 @pytest.mark.parametrize("name", NEEDED)

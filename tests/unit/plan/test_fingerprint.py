@@ -97,6 +97,9 @@ MATTERS: dict[str, Change] = {
     "our VM's settings change": of_vm("vroom-cpu-1", settings={"cpuHotAddEnabled": "TRUE"}),
     "a stranger takes a name": with_vm(NAMESAKE),
     "a privilege is withdrawn": lambda world: replace(world, privileges_missing=("x",)),
+    "a privilege to move is withdrawn": lambda world: replace(
+        world, privileges_missing_to_move=("x",)
+    ),
 }
 DOES_NOT_MATTER: dict[str, Change] = {
     "a stranger without GPU is powered off": of_vm("stranger", power=Power.OFF),

@@ -78,6 +78,7 @@ def snapshot(tree: Tree, of: Lab) -> Snapshot:
         ),
         networks=tuple(Network(f"net-{n}", n) for n in tree.get("networks", ["VM Network"])),
         privileges_missing=tuple(tree.get("privileges_missing", ())),
+        privileges_missing_to_move=tuple(tree.get("privileges_missing_to_move", ())),
     )
 
 
