@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from pyVmomi import vim
 
 from provision.gpu import profiles
 from provision.gpu.catalogue import CardModel, catalogue
@@ -33,6 +35,7 @@ def host_entry(
     found: Found,
     host: Host,
     cards: Sequence[dict[str, Any]],
+    groups: Mapping[str, dict[str, Any]],
     places: dict[str, list[str]],
 ) -> dict[str, Any]:
     """Return the entry of a host; what is as in every world file is left out.
@@ -41,6 +44,7 @@ def host_entry(
         found: The host with `HOST_PATHS`.
         host: The same as plain values.
         cards: The entries of its cards.
+        groups: The entries of its device groups, by name.
         places: `datastores` and `networks` that it has, where it does not have all.
     """
     graphics = found.get("config.graphicsConfig")
@@ -55,6 +59,7 @@ def host_entry(
         "rebind": found.get("capability.deviceRebindWithoutRebootSupported") or None,
         **places,
         "cards": list(cards) or None,
+        "device_groups": dict(groups) or None,
     }
     return {key: value for key, value in entry.items() if value is not None}
 
@@ -64,6 +69,7 @@ def card_entries(
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Return the entries of a host's cards, and the cards that vdl knows nothing of, by name."""
     offered = found.get("config.sharedPassthruGpuTypes") or ()
+    functions = _virtual_functions(found)
     entries: list[dict[str, Any]] = []
     unknown: dict[str, int] = {}
     for card in host.cards:
@@ -71,8 +77,20 @@ def card_entries(
         if model is None:
             unknown[card.name] = unknown.get(card.name, 0) + 1
         else:
-            entries.append(_card(card, model, offered, names))
+            entry = _card(card, model, offered, names)
+            if count := functions.get(card.address):
+                entry["virtual_functions"] = count
+            entries.append(entry)
     return entries, unknown
+
+
+def _virtual_functions(found: Found) -> dict[str, int]:
+    """Return how many SR-IOV virtual functions each device of a host shows now, by address."""
+    return {
+        info.id: info.numVirtualFunction
+        for info in found.get("config.pciPassthruInfo", ())
+        if isinstance(info, vim.host.SriovInfo)
+    }
 
 
 def _card(card: Card, model: CardModel, offered: Iterable[str], names: Names) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from pyVmomi import vim
 
-from provision.gpu import profiles
 from provision.gpu.catalogue import catalogue
 from provision.plan.snapshot import STAMP_LAB, GpuDevice
 from provision.vsphere.collector import Found
 from provision.vsphere.devices import VmConfig, disk_bytes
+from provision.vsphere.record_groups import group_name, known_profile
 from provision.vsphere.record_hosts import MIB, mib
+from provision.vsphere.record_names import Names
 from provision.vsphere.vm_reader import SETTING_PREFIX, STAMP_PREFIX
 
 VM_PATHS = (
@@ -101,7 +102,7 @@ def stamps(config: VmConfig) -> dict[str, str]:
     return {key: value for key, value in sorted(config.extra.items()) if key.startswith(kept)}
 
 
-def gpu_entry(config: VmConfig) -> dict[str, Any] | None:
+def gpu_entry(config: VmConfig, names: Names) -> dict[str, Any] | None:
     """Return the GPUs of a VM; None without any.
 
     Raises:
@@ -112,42 +113,33 @@ def gpu_entry(config: VmConfig) -> dict[str, Any] | None:
         return None
     if len({gpu.kind for gpu in gpus}) > 1:
         raise ValueError("it has several kinds of GPUs")
-    return {"vgpu": _vgpus, "group": _group, "passthrough": _cards}[gpus[0].kind](gpus)
+    if gpus[0].kind == "group":
+        return {"group": group_name(_group(gpus), names)}
+    return {"vgpu": _vgpus, "passthrough": _cards}[gpus[0].kind](gpus)
 
 
 def changed_profiles(config: VmConfig) -> list[str]:
     """Return which vGPU profiles `gpu_entry` puts another one for, in words."""
     names = sorted({gpu.value for gpu in config.gpus if gpu.kind == "vgpu"})
     return [
-        f"its vGPU {name} is recorded as {_known_profile(name)}"
+        f"its vGPU {name} is recorded as {known_profile(name)}"
         for name in names
         if catalogue().profile(name) is None
     ]
 
 
 def _vgpus(gpus: Sequence[GpuDevice]) -> dict[str, Any]:
-    found = {_known_profile(gpu.value) for gpu in gpus}
+    found = {known_profile(gpu.value) for gpu in gpus}
     if len(found) > 1:
         raise ValueError("it has vGPUs of several profiles")
     return {"vgpu": found.pop(), **_count(gpus)}
 
 
-def _known_profile(name: str) -> str:
-    """Return the profile under vdl's name, or the compute profile of the same size."""
-    if known := catalogue().profile(name):
-        return known[1].name
-    parsed = profiles.parse(name)
-    near = f"{parsed.gpu}-{parsed.size_gb}c" if parsed and not parsed.mig else ""
-    if known := catalogue().profile(near):
-        return known[1].name
-    raise ValueError(f"its profile {name} is not known to vdl")
-
-
-def _group(gpus: Sequence[GpuDevice]) -> dict[str, Any]:
+def _group(gpus: Sequence[GpuDevice]) -> str:
     names = {gpu.value for gpu in gpus}
     if len(names) > 1:
         raise ValueError("it has several device groups")
-    return {"group": names.pop()}
+    return names.pop()
 
 
 def _cards(gpus: Sequence[GpuDevice]) -> dict[str, Any]:

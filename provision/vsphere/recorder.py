@@ -8,16 +8,17 @@ guest, annotations, addresses, users, and with `anonymous` no name and no UUID e
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyVmomi import VmomiSupport, vim
 
-from provision.plan.snapshot import Host
-from provision.vsphere import host_reader, record_hosts, record_vms
+from provision.plan.snapshot import DeviceGroupInfo, Host
+from provision.vsphere import host_reader, record_hosts, record_vms, target_reader
 from provision.vsphere.collector import Collector, Found, moid
 from provision.vsphere.devices import held_address, vgpu_profiles
+from provision.vsphere.record_groups import group_entry, group_name, is_usual_group
 from provision.vsphere.record_hosts import MIB, card_entries, host_entry, mib
 from provision.vsphere.record_names import Names
 from provision.vsphere.record_vms import (
@@ -29,6 +30,7 @@ from provision.vsphere.record_vms import (
 )
 from provision.vsphere.session import Session
 
+Groups = dict[str, tuple[DeviceGroupInfo, ...]]
 # VMs come with all their devices here: pages of a few MB of XML.
 PAGE = 200
 SWITCH, UPLINK = "config.distributedVirtualSwitch", "config.uplink"
@@ -38,7 +40,7 @@ RESERVED = frozenset({"vcenter", "latency", "faults", "guests"})
 PATHS = {
     vim.Datacenter: ("name", "parent", "vmFolder"),
     vim.Folder: ("name", "parent"),
-    vim.ComputeResource: ("name", "parent"),
+    vim.ComputeResource: ("name", "parent", "environmentBrowser"),
     vim.HostSystem: record_hosts.HOST_PATHS,
     vim.VirtualMachine: record_vms.VM_PATHS,
     vim.Datastore: (
@@ -82,7 +84,31 @@ def record(session: Session, *, anonymous: bool = False) -> Recording:
     clusters = [one.ref for one in found if isinstance(one.ref, vim.ClusterComputeResource)]
     drs = collector.of(clusters, {vim.ClusterComputeResource: (DRS,)}) if clusters else []
     without = {one.id for one in drs if one.get(DRS) is False}
-    return _Recorder(session.about, found, without, Names(anonymous=anonymous)).recording()
+    recorder = _Recorder(session.about, found, without, Names(anonymous=anonymous))
+    return recorder.recording(_device_groups(session, found))
+
+
+def _device_groups(session: Session, found: Sequence[Found]) -> Groups:
+    """Return the device groups that hosts offer under names of their own, by host id.
+
+    A cluster is asked first, and its hosts one by one only where it has any.
+    """
+    hosts: dict[str, list[str]] = defaultdict(list)
+    for one in found:
+        connected = one.get("runtime.connectionState") == "connected"
+        if isinstance(one.ref, vim.HostSystem) and connected and one.get("parent") is not None:
+            hosts[moid(one.get("parent"))].append(one.id)
+    by_host: Groups = {}
+    for cluster in found:
+        browser, inside = cluster.get("environmentBrowser"), hosts.get(cluster.id)
+        if browser is None or not inside:
+            continue
+        target = browser.QueryConfigTarget()
+        if any(
+            not is_usual_group(g.name) for g in (target_reader.groups(target) if target else ())
+        ):
+            by_host |= target_reader.groups_by_host(session, browser, inside)
+    return by_host
 
 
 def known_api(version: str) -> str:
@@ -130,13 +156,14 @@ class _Recorder:
     def _of(self, kind: type[Any]) -> Iterator[Found]:
         return (one for one in self._all.values() if isinstance(one.ref, kind))
 
-    def recording(self) -> Recording:
+    def recording(self, groups: Groups) -> Recording:
+        """Return the copy; `groups` are the device groups of each host, by the host's id."""
         for kind, keep in ((vim.Datastore, self._store), (vim.Network, self._network)):
             for one in self._of(kind):
                 if (area := self._area(one)) is not None:
                     keep(one, area)
         for host in self._of(vim.HostSystem):
-            self._host(host)
+            self._host(host, groups.get(host.id, ()))
         for machine in self._machines:
             self._machine(machine)
         vcenter = {"api": known_api(self._about.apiVersion)}
@@ -174,7 +201,7 @@ class _Recorder:
         name = known.get("name", id_) if known is not None else id_
         return self._names.give("switch", id_, name, id(area))
 
-    def _host(self, found: Found) -> None:
+    def _host(self, found: Found, groups: Sequence[DeviceGroupInfo]) -> None:
         area, parent = self._area(found), found.get("parent")
         if area is None or parent is None:
             return
@@ -192,8 +219,22 @@ class _Recorder:
             self._notes.append(f"{name}: left out {count} of {model}, which vdl does not know")
         self._hosts[found.id] = host
         self._kept[found.id] = {card["address"] for card in cards}
-        entry = host_entry(found, host, cards, self._reached(found, area))
+        own = self._groups(name, groups)
+        entry = host_entry(found, host, cards, own, self._reached(found, area))
         self._cluster(found, area)["hosts"][name] = entry
+
+    def _groups(self, host: str, groups: Sequence[DeviceGroupInfo]) -> dict[str, Any]:
+        """Return the entries of a host's device groups that have names of their own."""
+        entries: dict[str, Any] = {}
+        for group in groups:
+            if is_usual_group(group.name):
+                continue
+            name = group_name(group.name, self._names)
+            try:
+                entries[name] = group_entry(group)
+            except ValueError as reason:
+                self._notes.append(f"{host}: left out the device group {name}, because {reason}")
+        return entries
 
     def _name(self, kind: str, found: Found, scope: str) -> str:
         return self._names.give(kind, found.id, found.get("name", found.id), scope)
@@ -267,7 +308,7 @@ class _Recorder:
     def _gpu(self, machine: Machine, held: set[str], host: str) -> dict[str, Any] | None:
         if not held <= self._kept.get(host, set()):
             raise ValueError("its card is not known to vdl")
-        return gpu_entry(machine.config)
+        return gpu_entry(machine.config, self._names)
 
     def _folder(self, vm: Found) -> str | None:
         names: list[str] = []

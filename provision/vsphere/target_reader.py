@@ -7,6 +7,7 @@ system id.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -45,6 +46,14 @@ def groups(target: Any) -> tuple[DeviceGroupInfo, ...]:
     )
 
 
+def groups_by_host(
+    session: Session, browser: Any, hosts: Sequence[str]
+) -> dict[str, tuple[DeviceGroupInfo, ...]]:
+    """Return the device groups that each of these hosts (ids) offers; one call a host."""
+    answers = _targets(session, browser, hosts)
+    return {id_: groups(answer) for id_, answer in answers.items()}
+
+
 def complete(
     session: Session, browser: Any, target: Any, hosts: tuple[Host, ...], lab: Lab
 ) -> tuple[Host, ...]:
@@ -77,9 +86,7 @@ def _with_groups(
     if wanted.isdisjoint(group.name for group in offered):
         # Nobody has it; what there is instead belongs into the finding.
         return tuple(replace(host, device_groups=offered) if host.cards else host for host in hosts)
-    asked = [host for host in hosts if host.cards]
-    answers = _targets(session, browser, asked)
-    by_host = {id_: groups(answer) for id_, answer in answers.items()}
+    by_host = groups_by_host(session, browser, [host.id for host in hosts if host.cards])
     return tuple(replace(host, device_groups=by_host.get(host.id, ())) for host in hosts)
 
 
@@ -92,7 +99,7 @@ def _with_system_ids(
         for m in lab.resolve()
         if isinstance(m.gpu, PassthroughRequest) and m.gpu.pinned is not None
     }
-    asked = [host for host in hosts if host.name in pinned]
+    asked = [host.id for host in hosts if host.name in pinned]
     ids = {
         id_: next((info.systemId for info in answer.pciPassthrough or () if info.systemId), "")
         for id_, answer in _targets(session, browser, asked).items()
@@ -100,15 +107,15 @@ def _with_system_ids(
     return tuple(replace(host, system_id=ids.get(host.id, "")) for host in hosts)
 
 
-def _targets(session: Session, browser: Any, hosts: list[Host]) -> dict[str, Any]:
-    def ask(host: Host) -> Any:
-        return browser.QueryConfigTarget(session.ref(vim.HostSystem, host.id))
+def _targets(session: Session, browser: Any, hosts: Sequence[str]) -> dict[str, Any]:
+    def ask(host: str) -> Any:
+        return browser.QueryConfigTarget(session.ref(vim.HostSystem, host))
 
     if not hosts:
         return {}
     with ThreadPoolExecutor(TARGET_QUERIES) as pool:
         answers = list(pool.map(ask, hosts))
-    return {host.id: answer for host, answer in zip(hosts, answers, strict=True) if answer}
+    return {host: answer for host, answer in zip(hosts, answers, strict=True) if answer}
 
 
 def _with_most_vgpus(browser: Any, hosts: tuple[Host, ...], lab: Lab) -> tuple[Host, ...]:

@@ -8,9 +8,17 @@ import pytest
 from pyVmomi import vim
 
 from provision.gpu.types import AssignmentPolicy, CardMode
-from provision.plan.snapshot import Card, CardUse, Connection, Host
+from provision.plan.snapshot import (
+    Card,
+    CardUse,
+    Connection,
+    DeviceGroupInfo,
+    GpuDevice,
+    Host,
+)
 from provision.vsphere.collector import Found
 from provision.vsphere.devices import VmConfig
+from provision.vsphere.record_groups import group_entry, group_name, is_usual_group
 from provision.vsphere.record_hosts import card_entries
 from provision.vsphere.record_names import LONGEST, Names
 from provision.vsphere.record_vms import changed_profiles, gpu_entry
@@ -48,7 +56,7 @@ def _by_model(*device_ids: int) -> Any:
     ],
 )
 def test_gpus_are_described(devices: list[Any], entry: dict[str, Any] | None) -> None:
-    assert gpu_entry(VmConfig(devices=devices)) == entry
+    assert gpu_entry(VmConfig(devices=devices), Names(anonymous=False)) == entry
 
 
 @pytest.mark.parametrize(
@@ -64,13 +72,40 @@ def test_gpus_are_described(devices: list[Any], entry: dict[str, Any] | None) ->
 )
 def test_what_a_world_file_can_not_describe_is_refused(devices: list[Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        gpu_entry(VmConfig(devices=devices))
+        gpu_entry(VmConfig(devices=devices), Names(anonymous=False))
 
 
 def test_a_profile_of_another_series_is_told() -> None:
     config = VmConfig(devices=[_vgpu("grid_a100d-10q"), _vgpu("grid_a100d-10q")])
     assert changed_profiles(config) == ["its vGPU grid_a100d-10q is recorded as grid_a100d-10c"]
     assert changed_profiles(VmConfig(devices=[_vgpu("grid_a100d-10c")])) == []
+
+
+def _group(*devices: GpuDevice) -> DeviceGroupInfo:
+    return DeviceGroupInfo("a group", devices)
+
+
+def test_a_device_group_is_described_by_its_devices() -> None:
+    whole = GpuDevice(-1, "vgpu", "nvidia_a100d-80c")
+    assert group_entry(_group(whole, whole)) == {"profile": "grid_a100d-80c", "members": 2}
+    for devices in ((), (whole, GpuDevice(-1, "other", "ConnectX-7"))):
+        with pytest.raises(ValueError, match="not made of vGPUs of one profile"):
+            group_entry(_group(*devices))
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"),
+    [
+        ("Nvidia:2@grid_a100d-80c%NVLink", True),
+        ("Nvidia:2@nvidia_a100d-80c%NVLink", False),
+        ("Nvidia:2@grid_unheard-80c%NVLink", False),
+        ("our pair", False),
+    ],
+)
+def test_usual_names_of_device_groups_stay(name: str, usual: bool) -> None:  # noqa: FBT001 - a case
+    names = Names(anonymous=True)
+    assert is_usual_group(name) is usual
+    assert group_name(name, names) == (name if usual else "group-1")
 
 
 def _host(*cards: Card) -> Host:

@@ -12,6 +12,7 @@ from provision.plan.fits import gpus_view
 from provision.plan.snapshot import Snapshot
 from provision.simulator import worldwriter
 from provision.simulator.server import Simulator
+from provision.spec.model import Lab
 from provision.vsphere.recorder import Recording, known_api, record
 from provision.vsphere.snapshot_reader import read_snapshot
 from tests.unit.vsphere.site import make_lab, open_site
@@ -39,6 +40,9 @@ DC0:
         esx-04: {connection: disconnected, graphics: shared, cards: {model: L4}}
         esx-05: {cards: {count: 2, model: A100-80, device: "20b2", board: a100dx}}
         esx-06: {cards: {count: 2, model: A100-80, vgpu_mode: mixedSize}}
+        esx-07:
+          cards: {count: 2, model: A100-80, virtual_functions: 16}
+          device_groups: {our pair: {profile: grid_a100d-80c}}
       vms:
         time-sliced: {host: esx-01, power: on, gpu: {vgpu: grid_a100d-10c}, card: "0000:86:00.0"}
         pinned:
@@ -50,6 +54,7 @@ DC0:
         two-cards: {host: esx-05, power: on, gpu: {vgpu: grid_a100dx-80c, count: 2}}
         big: {host: esx-06, power: on, gpu: {vgpu: grid_a100d-40c}}
         small: {host: esx-06, power: on, gpu: {vgpu: grid_a100d-8c}, card: "0000:3b:00.0"}
+        paired: {host: esx-07, power: on, gpu: {group: our pair}}
         asleep: {host: esx-01, gpu: {passthrough: A100-80}, memory: 16 GiB}
         wired: {host: esx-01, network: lab pg}
         no-gpu: {host: esx-01, power: on, memory: 64 GiB, reserved: 32 GiB, folder: prod/web}
@@ -67,13 +72,20 @@ second:
 """
 
 
-def _recorded(folder: Path, world: str = WORLD, **options: Any) -> tuple[Recording, Snapshot]:
+PAIRED = make_lab(pair={"gpu": {"group": "our pair"}})
+
+
+def _recorded(
+    folder: Path, world: str = WORLD, lab: Lab | None = None, **options: Any
+) -> tuple[Recording, Snapshot]:
     with open_site(folder, world) as site, site.session() as session:
-        return record(session, **options), read_snapshot(session, make_lab())
+        return record(session, **options), read_snapshot(session, lab or make_lab())
 
 
-def _served(folder: Path, recording: Recording) -> tuple[Recording, Snapshot]:
-    return _recorded(folder, worldwriter.dump(recording.world, "a copy"))
+def _served(
+    folder: Path, recording: Recording, lab: Lab | None = None
+) -> tuple[Recording, Snapshot]:
+    return _recorded(folder, worldwriter.dump(recording.world, "a copy"), lab)
 
 
 def _rows(snapshot: Snapshot) -> list[dict[str, Any]]:
@@ -124,6 +136,18 @@ def test_a_recording_shows_the_same_hosts_templates_stores_and_vms(tmp_path: Pat
     assert comparable(copied) == comparable(snapshot)
 
 
+def test_a_recording_shows_the_same_functions_and_device_groups(tmp_path: Path) -> None:
+    """The lab asks for a group, because only then a snapshot has the groups of each host."""
+    recording, snapshot = _recorded(tmp_path / "original", lab=PAIRED)
+    _, copied = _served(tmp_path / "copy", recording, lab=PAIRED)
+    host = recording.world["DC0"]["clusters"]["gpu"]["hosts"]["esx-07"]
+    assert [card["virtual_functions"] for card in host["cards"]] == [16, 16]
+    assert host["device_groups"] == {"our pair": {"profile": "grid_a100d-80c", "members": 2}}
+    groups = {host.name: host.device_groups for host in snapshot.hosts}
+    assert {host.name: host.device_groups for host in copied.hosts} == groups
+    assert "our pair" in {group.name for group in groups["esx-07"]}
+
+
 def test_a_recording_of_a_recording_is_the_same(tmp_path: Path) -> None:
     first, _ = _recorded(tmp_path / "original")
     second, _ = _served(tmp_path / "copy", first)
@@ -154,6 +178,7 @@ def test_an_anonymous_recording_holds_no_name(tmp_path: Path) -> None:
         "vroom",
         "lab net",
         "spare",
+        "our pair",
     }
     assert [name for name in names if name in text] == []
 
