@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from provision.gpu.types import AssignmentPolicy
 from provision.plan.model import Finding, Severity
 from provision.plan.names import counted, listed
 from provision.plan.request import Place
@@ -104,6 +105,11 @@ def misplaced(
         if (message := _wrong(members, names)) is not None:
             fix = _CONSENT if group in could_move else _NO_ROOM
             yield Finding(Severity.WARNING, "affinity", f"{lab}-{group}", message, fix)
+        elif (apart := _on_other_cards(members)) is not None:
+            message, leaving = apart
+            home = next((host for host in hosts if host.id == members[0][1].host), None)
+            fix = _card_fix(leaving, home)
+            yield Finding(Severity.WARNING, "affinity", f"{lab}-{group}", message, fix)
 
 
 _CONSENT = (
@@ -128,8 +134,32 @@ def _wrong(members: Standing, names: Mapping[str, str]) -> str | None:
         return f"{listed(crowded)}; the lab file asks for a host of its own for each"
     if wish.together and len(set(where.values())) > 1:
         return f"on {listed(sorted(set(where.values())))}; the lab file asks for one host"
-    single = isinstance(wish.gpu, VgpuRequest) and wish.gpu.count == 1
-    cards = sorted({card for _, place in members for card in place.cards})
-    if wish.together and single and len(cards) > 1:
-        return f"on the cards {listed(cards)} of one host; the lab file asks for one card"
     return None
+
+
+def _on_other_cards(members: Standing) -> tuple[str, list[str]] | None:
+    """Say on which cards machines are that want to share one, and who is not on the fullest.
+
+    vdl can't move them there: which card a vGPU is on is the host's choice at each power-on.
+    """
+    wish = members[0][0]
+    single = isinstance(wish.gpu, VgpuRequest) and wish.gpu.count == 1
+    counts = Counter(card for _, place in members for card in place.cards)
+    if not (wish.together and single) or len(counts) <= 1:
+        return None
+    most = min(counts, key=lambda card: (-counts[card], card))
+    leaving = [
+        machine.name for machine, place in members if place.cards and most not in place.cards
+    ]
+    cards = listed(sorted(counts))
+    return f"on the cards {cards} of one host; the lab file asks for one card", leaving
+
+
+def _card_fix(leaving: Sequence[str], home: Host | None) -> str:
+    """Say what may bring machines onto the card of the others."""
+    spreads = home is not None and home.policy is AssignmentPolicy.PERFORMANCE
+    first = f"switch {home.name} to consolidation, then " if home and spreads else ""
+    return (
+        f"the host chooses a vGPU's card at power-on: {first}shut {listed(leaving)} down when what "
+        "runs there has ended, and `vdl provision` powers on what then finds room on the card"
+    )
