@@ -55,10 +55,14 @@ def hardware_number(key: str) -> int:
     Raises:
         vmodl.fault.InvalidArgument: This is no hardware version.
     """
-    match = re.fullmatch(r"vmx-(\d{1,3})", key)
-    if match is None:
+    if (number := _number(key)) is None:
         raise faults.invalid_argument("version", f"{key} is no hardware version.")
-    return int(match[1])
+    return number
+
+
+def _number(key: str) -> int | None:
+    match = re.fullmatch(r"vmx-(\d{1,3})", key)
+    return int(match[1]) if match else None
 
 
 def max_vgpus(api: str) -> int:
@@ -73,15 +77,16 @@ def max_passthrough(api: str, hardware: int) -> int:
 
 
 def checked_upgrade(current: int, version: str | None, newest: int) -> int:
-    """Return the hardware version that an upgrade leads to.
+    """Return the hardware version that an upgrade leads to (API reference, `UpgradeVM_Task`).
 
     Raises:
-        vmodl.fault.InvalidArgument: The release has no such hardware version.
+        vim.fault.InvalidState: The release has no such hardware version.
         vim.fault.AlreadyUpgraded: The VM has it, or a newer one.
     """
-    wanted = hardware_number(version) if version else newest
-    if wanted > newest:
-        raise faults.invalid_argument("version", f"This release has no hardware version {version}.")
+    wanted = _number(version) if version else newest
+    if wanted is None or wanted > newest:
+        message = f"This release has no hardware version {version}."
+        raise faults.refuse(vim.fault.InvalidState, message)
     if wanted <= current:
         message = f"The VM has hardware version vmx-{current:02} already."
         raise faults.refuse(vim.fault.AlreadyUpgraded, message)

@@ -192,7 +192,7 @@ class VmConfig:
         """Set the hardware version, the newest one without a version.
 
         Raises:
-            vmodl.fault.InvalidArgument: This is no hardware version.
+            vim.fault.InvalidState: The release has no such hardware version.
             vim.fault.AlreadyUpgraded: The VM has it, or a newer one.
         """
         newest = limits.newest_hardware(api)
