@@ -10,8 +10,9 @@ RUN        := .venv/bin
 demo: .venv/ready
 	$(RUN)/vdl demo
 
+# Two at a time, as many as the smallest machine has cores for; a file's tests share what they set up.
 test: .venv/ready lint
-	$(RUN)/pytest
+	$(RUN)/pytest -n 2 --dist loadfile
 
 # The simulated vCenter beside VMware's own tools; needs Go 1.25 or later.
 contract: .venv/ready

@@ -50,7 +50,7 @@ def test_the_demo_ends_with_a_table_a_report_and_what_to_type_next(tmp_path: Pat
     demo = start(tmp_path)
     out, err = demo.communicate(timeout=280)
     assert demo.returncode == 0, err
-    rows = [line for line in out.splitlines() if "demo-" in line]
+    rows = [line for line in out.splitlines() if "│ demo-" in line]
     assert sorted(row.split()[1] for row in rows) == MACHINES
     assert all("simulated" in row for row in rows)
     assert "vdl init" in err

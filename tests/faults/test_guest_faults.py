@@ -105,21 +105,22 @@ def test_fault_33_sudo_refused_fails_one_machine_only(tmp_path: Path) -> None:
     nothing.touch()
     variables = {
         "payload_source": str(make_payload(tmp_path / "source")),
-        "payload_base_python": "guest-python",
+        "payload_base_python": "",
+        "payload_managed": True,
         "payload_requirements_cpu": str(nothing),
         # Where root runs the tests, becoming root would need no sudo, and apt would really run.
         "ansible_become_user": "nobody",
     }
     with ssh_lab(tmp_path, "lab-cpu-1", "lab-cpu-2") as lab:
-        bare, whole = lab.guests["lab-cpu-1"], lab.guests["lab-cpu-2"]
-        bare.install("guest-python", '#!/bin/sh\n[ "$2" = "import ensurepip, venv" ] && exit 1\n'
-                     'exec python3 "$@"\n')  # fmt: skip
+        bare = lab.guests["lab-cpu-1"]
+        # It finds no Python for the payload, and is one for everything else.
+        bare.install("python3", '#!/bin/sh\ncase $3 in 3.10) echo \'{"python": null, "found": []}\';; '
+                     '*) PATH=/usr/local/bin:/usr/bin exec python3 "$@";; esac\n')  # fmt: skip
         bare.install("sudo", "#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n")
-        whole.install("guest-python", '#!/bin/sh\nexec python3 "$@"\n')
         settings = lab.settings(payload_python="", tags=("payload",), variables=variables)
         result = configure(lab.reach(), settings)
     failed = result.hosts["lab-cpu-1"]
-    assert failed.failed_task == "Install venv"
+    assert failed.failed_task == "Learn what runs here"
     assert "sudo password" in (failed.message or "")
     assert result.hosts["lab-cpu-2"].done
 
