@@ -114,8 +114,12 @@ def test_fault_33_sudo_refused_fails_one_machine_only(tmp_path: Path) -> None:
     with ssh_lab(tmp_path, "lab-cpu-1", "lab-cpu-2") as lab:
         bare = lab.guests["lab-cpu-1"]
         # It finds no Python for the payload, and is one for everything else.
-        bare.install("python3", '#!/bin/sh\ncase $3 in 3.10) echo \'{"python": null, "found": []}\';; '
-                     '*) PATH=/usr/local/bin:/usr/bin exec python3 "$@";; esac\n')  # fmt: skip
+        bare.install(
+            "python3",
+            "#!/bin/sh\n"
+            '[ "$3" = 3.10 ] || PATH=/usr/local/bin:/usr/bin exec python3 "$@"\n'
+            'echo \'{"python": null, "found": []}\'\n',
+        )
         bare.install("sudo", "#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n")
         settings = lab.settings(payload_python="", tags=("payload",), variables=variables)
         result = configure(lab.reach(), settings)
