@@ -49,6 +49,15 @@ if grep -qsx FeatureType=1 gridd.conf && grep -qs good ClientConfigToken/*.tok; 
 fi
 exec sleep infinity
 """
+# As Ubuntu's: it can't be enabled, goes when nothing wants it, and would let the GPUs sleep.
+PERSISTENCED = """\
+[Unit]
+StopWhenUnneeded=true
+[Service]
+ExecStart=/usr/bin/nvidia-persistenced --no-persistence-mode --verbose
+"""
+DAEMON = '#!/bin/sh\necho "$*" >/run/standin-persistenced\nexec sleep infinity\n'
+RETIRED = "nvidia-headless-no-dkms-535-server"
 EXECUTABLE = 0o755
 
 
@@ -96,18 +105,22 @@ def smi_files(tree: Path, *cases: Case) -> None:
 
 
 def datacenter_debs(folder: Path, build: Path, version: str = "535.183.01") -> None:
-    """Make the packages that Debian 12 has of the data-centre driver."""
+    """Make the packages that Debian 12 has of the data-centre driver, and some of others."""
     module_files(build / "dkms", "nvidia-current", version)
     deb(folder, build / "dkms", "nvidia-kernel-dkms", f"{version}-1", Depends="dkms")
     smi_files(build / "smi", Case(name="whole", smi="a100-passthrough", expect={}))
     deb(folder, build / "smi", "nvidia-smi", f"{version}-1")
+    tree = build / "persistenced"
+    write(tree / "usr/lib/systemd/system/nvidia-persistenced.service", PERSISTENCED)
+    write(tree / "usr/bin/nvidia-persistenced", DAEMON, EXECUTABLE)
+    deb(folder, tree, "nvidia-persistenced", f"{version}-1")
     unit = SERVICE.format(command="/bin/sleep infinity")
-    write(build / "persistenced/usr/lib/systemd/system/nvidia-persistenced.service", unit)
-    deb(folder, build / "persistenced", "nvidia-persistenced", f"{version}-1")
     write(build / "fabric/usr/lib/systemd/system/nvidia-fabricmanager.service", unit)
-    for newer in ("535.183.01", "570.133.20"):
-        deb(folder, build / "fabric", "nvidia-fabricmanager", f"{newer}-1")
+    for newer in ("535.183.01", "535.216.01"):
+        deb(folder, build / "fabric", "nvidia-fabricmanager-535", f"{newer}-1")
     deb(folder, build / "cuda", "libcuda1", f"{version}-1")
+    transitional = "NVIDIA headless metapackage (transitional package)"
+    deb(folder, build / "retired", RETIRED, f"{version}-1", Description=transitional)
 
 
 def vgpu_tree(tree: Path, version: str, source: str = MODULE) -> None:

@@ -18,7 +18,7 @@ from provision.simulator.guests.nspawn import NspawnGuests
 from tests.gate.states import pci_config
 from tests.guests.booted import A100, A100_10C, BootedGuest, BootedLab
 from tests.guests.sshd import make_key
-from tests.roles.debs import MODULE, datacenter_debs, index, vgpu_deb, vgpu_run
+from tests.roles.debs import MODULE, RETIRED, datacenter_debs, index, vgpu_deb, vgpu_run
 from tests.roles.trees import gpu_tree, secure_boot
 
 pytestmark = [pytest.mark.nspawn, pytest.mark.timeout(900)]
@@ -116,6 +116,8 @@ def loaded(guest: BootedGuest) -> str:
 def test_whole_cards_get_the_data_centre_driver(site: Site, direct: BootedGuest) -> None:
     checked = site.run(direct, check=True, **DIRECT)
     assert (checked.message, checked.changed > 3) == (None, True)
+    retired = site.run(direct, nvidia_driver_branch_package=RETIRED, **DIRECT)
+    assert "has no driver of branch 535 any more" in (retired.message or "")
     assert "vdl" not in direct.run("ls", "/etc/modprobe.d")
 
     first = site.run(direct, **DIRECT)
@@ -126,7 +128,9 @@ def test_whole_cards_get_the_data_centre_driver(site: Site, direct: BootedGuest)
 
     assert on_disk(direct, "nvidia-current") == loaded(direct) == "535.183.01"
     assert direct.machine.boots == 1
-    assert direct.run("systemctl", "is-active", "nvidia-persistenced").strip() == "active"
+    awake = "systemctl is-active nvidia-persistenced; systemctl is-enabled nvidia-persistenced"
+    assert direct.run("sh", "-c", awake).split() == ["active", "enabled"]
+    assert direct.run("cat", "/run/standin-persistenced").strip() == "--verbose"
     assert "linux-headers-cloud-amd64" in direct.run("apt-mark", "showhold")
     assert "blacklist nouveau" in direct.run("cat", "/etc/modprobe.d/vdl-nouveau.conf")
     assert "* - memlock unlimited" in direct.run("cat", "/etc/security/limits.d/90-vdl.conf")
@@ -158,7 +162,7 @@ def test_several_cards_beside_nvswitches_get_a_fabric_manager(
     second = site.run(direct, tags=("nvlink",), **given)
     assert (first.message, second.message, second.changed) == (None, None, 0)
     assert direct.run("systemctl", "is-active", "nvidia-fabricmanager").strip() == "active"
-    version = direct.run("dpkg-query", "-W", "-f", "${Version}", "nvidia-fabricmanager")
+    version = direct.run("dpkg-query", "-W", "-f", "${Version}", "nvidia-fabricmanager-535")
     assert version == "535.183.01-1"
 
 
@@ -191,8 +195,13 @@ def test_fault_35_a_vgpu_without_a_licence_is_told_and_not_failed(
     site: Site, shared: BootedGuest
 ) -> None:
     given = site.vgpu("nvidia-linux-grid-550_550.144.02_amd64.deb", "bad.tok")
+    elsewhere = "echo ClientConfigTokenPath=/srv/tokens >>/etc/nvidia/gridd.conf"
+    shared.run("sh", "-c", f"{elsewhere}; touch /etc/nvidia/ClientConfigToken/old.tok")
     result = site.run(shared, tags=("licence",), **given)
     assert (result.message, result.data["vdl_licence"]) == (None, "Unlicensed")
+    assert "ClientConfigTokenPath" not in shared.run("cat", "/etc/nvidia/gridd.conf")
+    logs = [path.read_text() for path in (site.lab.state / "logs").rglob("*") if path.is_file()]
+    assert any("in its way: /etc/nvidia/ClientConfigToken/old.tok" in log for log in logs)
 
 
 def test_a_driver_that_can_t_be_built_shows_the_compiler_s_words(
@@ -218,6 +227,7 @@ BLACKWELL = {"nvidia_driver_modules": "proprietary", "nvidia_driver_sysfs": "/sr
         ("vgpu", {"token": "no.tok"}, {}, "there is no such token"),
         ("vgpu", {"sha256": "0" * 64}, {}, "instead of 000"),
         ("vgpu", {"package": "no-550.1.run"}, {}, "there is no such file"),
+        ("vgpu", {"package": "no-550.run"}, {}, "its name must hold the driver's version"),
         ("vgpu", {}, {"nvidia_driver_sysfs": "/srv/secure"}, "Secure Boot is on"),
         ("passthrough", "535", {"nvidia_driver_sysfs": "/srv/virtual"}, "is a vGPU, which needs"),
         ("passthrough", "535", {"nvidia_driver_sysfs": "/srv/empty"}, "there is no NVIDIA GPU"),

@@ -16,14 +16,22 @@ import yaml
 DATA = Path(__file__).parents[1] / "data" / "roles"
 ROLES = Path(__file__).parents[2] / "playbooks" / "roles"
 SYSTEMS: dict[str, dict[str, Any]] = yaml.safe_load((DATA / "systems.yaml").read_text())
-INSTALLED = ["open 570", "proprietary 535", "open 550", "proprietary 570", "vgpu"]
+INSTALLED = [
+    "open 580",
+    "proprietary 580",
+    "open 570",
+    "proprietary 570",
+    "open 550",
+    "proprietary 535",
+    "vgpu",
+]
 CASES = [(name, want) for name, system in SYSTEMS.items() for want in INSTALLED if want in system]
 
 # What the role itself does at its start (tasks/driver.yml), with facts that were recorded.
 PLAY = """
 - hosts: all
   gather_facts: false
-  vars_files: [{vars}/main.yml]
+  vars_files: [{roles}/nvidia_driver/vars/main.yml, {roles}/nvlink/vars/main.yml]
   tasks:
     - ansible.builtin.set_fact:
         cacheable: true
@@ -49,6 +57,10 @@ ASKED = {
     "source": "{{ nvidia_driver_default_apt_source | default('') | trim }}",
     "stream": "{{ nvidia_driver_stream | default('') }}",
     "epel": "{{ nvidia_driver_epel | default('') | trim }}",
+    "branch": "{{ nvidia_driver_branch_package | default('') }}",
+    "address": "{{ nvidia_driver_dnf_address | default('') }}",
+    "certificate": "{{ nvidia_driver_mok_file | trim }}",
+    "fabric": "{{ nvlink_packages[recorded.distribution] | default(nvlink_packages[recorded.os_family]) }}",  # noqa: E501 - as in the role
 }
 
 
@@ -62,6 +74,7 @@ def question(name: str, want: str, target: Path) -> dict[str, Any]:
         "wrong": [],
         "packages": system["held"],
     }
+    loaded = [version for version in system["fabric"] if version[:3] == want.rpartition(" ")[2]]
     return {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
@@ -69,7 +82,10 @@ def question(name: str, want: str, target: Path) -> dict[str, Any]:
         "target": str(target),
         "asked": ASKED,
         "nvidia_driver_survey": survey,
+        "nvlink_survey": {"loaded": next(iter(loaded), None)},
         "nvidia_driver_branch": want.rpartition(" ")[2],
+        "nvidia_driver_mok_certificate": "",
+        "nvidia_driver_dnf_url": "https://mirror.example.com/rhel9",
         "nvidia_driver_vgpu_package": "/srv/nvidia-linux-grid-570_570.133.20_amd64.deb",
     }
 
@@ -83,7 +99,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Mapping[tuple[str, str
     text = json.dumps(names["nvidia_driver_names"])
     variables = ROLES / "nvidia_driver/vars"
     text = text.replace("{{ role_path }}/vars", str(variables))
-    (folder / "play.yml").write_text(PLAY.format(vars=variables, names=text))
+    (folder / "play.yml").write_text(PLAY.format(roles=ROLES, names=text))
     hosts = {
         f"host{number}": question(name, want, folder / f"{number}.json")
         for number, (name, want) in enumerate(CASES)
@@ -113,6 +129,9 @@ def test_packages_have_the_names_of_their_repositories(
     assert seen["initramfs"][0] == system["initramfs"]
     assert seen["dkms"] is (system["dkms"] or want == "vgpu")
     assert seen["module"] == system["module"].get(want, "nvidia")
+    assert seen["certificate"] == system["certificate"]
+    for version, package in system["fabric"].items():
+        assert seen["fabric"] == package or version[:3] not in want
 
 
 def test_repositories_follow_system_and_branch(
@@ -121,8 +140,10 @@ def test_repositories_follow_system_and_branch(
     own, other = rendered["debian-12", "proprietary 535"], rendered["debian-12", "open 570"]
     assert (own["keyring"], "non-free" in own["source"]) == ("", True)
     assert (other["source"], "/debian12/x86_64/cuda-keyring" in other["keyring"]) == ("", True)
-    assert rendered["ubuntu-24.04", "open 570"]["keyring"] == ""
-    assert rendered["rhel-9", "open 570"]["stream"] == "570-open"
+    ubuntu = rendered["ubuntu-24.04", "open 580"]
+    assert (ubuntu["keyring"], ubuntu["branch"]) == ("", "nvidia-headless-no-dkms-580-server-open")
+    assert rendered["rhel-9", "open 580"]["address"] == "https://mirror.example.com/rhel9/"
+    assert rendered["rhel-9", "open 580"]["stream"] == "580-open"
     assert rendered["rhel-9", "proprietary 570"]["stream"] == "570-dkms"
-    assert rendered["rhel-9", "open 570"]["epel"].startswith("https://")
+    assert rendered["rhel-9", "open 580"]["epel"].startswith("https://")
     assert rendered["rocky-9", "open 570"]["epel"] == "epel-release"

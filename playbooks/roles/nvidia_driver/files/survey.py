@@ -43,12 +43,11 @@ OPEN = ("Turing", "Ampere", "Hopper", "Ada", "Blackwell")
 OPEN_IN_VGPU_GUESTS = ("Hopper", "Ada", "Blackwell")
 OPEN_BY_DEFAULT = 560
 FIRST_FOR_BLACKWELL = 570
+OPEN_ONLY = 620  # the guide of release 620, "Proprietary Kernel Modules Removed"
 LAST_FOR_OLDER = 580
 
 # Names that matter here, of all packages that a machine has.
-INTERESTING = re.compile(
-    r"nvidia|^linux-|^kernel|^cuda|^libcuda|^dkms$|^gcc$|^make$|^epel-release$"
-)
+INTERESTING = re.compile(r"nvidia|^linux-|^kernel|^cuda|^libcuda|^dkms$|^gcc$|^make$")
 UNINSTALLER = Path("/usr/bin/nvidia-uninstall")  # comes with .run files only
 VGPU_PACKAGE = re.compile(r"nvidia-linux-grid")
 DRIVER_PACKAGE = re.compile(r"nvidia|^libcuda\d|^cuda-drivers")
@@ -152,7 +151,7 @@ def wants_open(kind: str, question: dict, gpus: list[dict]) -> bool:
         return question["modules"] == "open"
     branch = question["branch"] if kind == "datacenter" else question["package_branch"]
     cards = {gpu["architecture"] for gpu in gpus}
-    if "Blackwell" in cards:
+    if "Blackwell" in cards or major(branch) >= OPEN_ONLY:
         return True
     able = OPEN_IN_VGPU_GUESTS if kind == "vgpu" else OPEN
     return major(branch) >= OPEN_BY_DEFAULT and cards.issubset(able)
@@ -176,6 +175,10 @@ def refusals(kind: str, opened: bool, question: dict, gpus: list[dict]) -> list[
         reasons.append(f"Blackwell cards need branch {FIRST_FOR_BLACKWELL} or later, not {branch}")
     if "Blackwell" in cards and not opened:
         reasons.append("Blackwell cards work with open kernel modules only")
+    if branch >= OPEN_ONLY and not opened:
+        reasons.append(
+            f"from branch {OPEN_ONLY} on there are open kernel modules only, not {branch}"
+        )
     if "older" in cards and opened:
         reasons.append("cards before Turing work with proprietary kernel modules only")
     if "older" in cards and branch > LAST_FOR_OLDER:
