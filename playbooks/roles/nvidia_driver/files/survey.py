@@ -47,10 +47,10 @@ OPEN_ONLY = 620  # the guide of release 620, "Proprietary Kernel Modules Removed
 LAST_FOR_OLDER = 580
 
 # Names that matter here, of all packages that a machine has.
-INTERESTING = re.compile(r"nvidia|^linux-|^kernel|^cuda|^libcuda|^dkms$|^gcc$|^make$")
+INTERESTING = re.compile(r"nvidia|^linux-|^kernel|^cuda|^libcuda|^libnv|^dkms$|^gcc$|^make$")
 UNINSTALLER = Path("/usr/bin/nvidia-uninstall")  # comes with .run files only
 VGPU_PACKAGE = re.compile(r"nvidia-linux-grid")
-DRIVER_PACKAGE = re.compile(r"nvidia|^libcuda\d|^cuda-drivers")
+DRIVER_PACKAGE = re.compile(r"nvidia|^libcuda(debugger)?\d|^libnv(cuvid|optix)\d|^cuda-drivers")
 NO_DRIVER = re.compile(r"container|^cuda-keyring$|^linux-(image|headers)")
 # Drivers have versions such as 570.133.20, helpers such as nvidia-support have others. Ubuntu's
 # prebuilt modules have the kernel's version, and their branch in the name.
