@@ -85,8 +85,8 @@ def test_a_seed_gives_the_same_losses_to_the_last_bit(engine: str) -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_precision_learns_synthetic_images_by_heart(engine: str, precision: str) -> None:
-    found = told(engine, "by_heart", model="mnist", batch_size=8, precision=precision)
+def test_every_precision_learns_with_dropout(engine: str, precision: str) -> None:
+    found = told(engine, "learnt", **DIGITS, precision=precision)
     assert found["last"] < found["first"] / 2
 
 
@@ -110,6 +110,17 @@ def test_digits_are_learnt_within_ten_epochs(engine: str, tmp_path: Path, checke
     assert document["environment"]["framework"][engine]
     assert document["training"]["accuracy"] >= 0.97
     assert document["training"]["time_to_accuracy_seconds"] > 0
+
+
+@pytest.mark.parametrize("engine", ["jax", "torch"])
+def test_the_self_test_passes(engine: str, tmp_path: Path) -> None:
+    target = tmp_path / "test.json"
+    done = payload("--self-test", "--engine", engine, "--output", str(target))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(target.read_text())
+    assert (document["engine"], document["passed"]) == (engine, True)
+    assert document["losses"] == pytest.approx(document["stored_losses"], rel=document["tolerance"])
+    assert document["accuracies"][-1] > document["accuracy_wanted"]
 
 
 @pytest.mark.parametrize("engine", ["jax", "torch"])
