@@ -27,11 +27,12 @@ ROUND_SECONDS = 2.0
 def run() -> Iterator[str]:
     """Yield one line for each batch size: seconds with measuring over seconds without."""
     engine = engines.load("tensorflow")
-    from payload import session  # noqa: PLC0415 imports Keras, on top of the engine just loaded
+    engine.set_up(Settings("mnist", BATCHES[0]))
+    from payload import preparation  # noqa: PLC0415 imports Keras, on top of the engine just loaded
 
     for batch in BATCHES:
         settings = Settings("mnist", batch)
-        trainer = session.prepare(engine, settings, Record(settings, datetime.now(UTC)))
+        trainer = preparation.prepare(engine, settings, Record(settings, datetime.now(UTC)))
         trainer.run(3)
         step = _plain(trainer, 20) / 20
         steps = math.ceil(ROUND_SECONDS / step)
