@@ -28,7 +28,7 @@ from provision.simulator.guests.container import Container
 from provision.simulator.guests.nspawn import NspawnGuests
 from provision.spec.model import Lab
 from provision.vsphere.cloudinit import HOST_KEYS, guestinfo
-from tests.guests.sshd import make_key
+from tests.guests.sshd import cpu_lab, make_key
 
 UP_SECONDS = 180.0  # ten at a time on a busy machine
 A100 = GuestGpu("NVIDIA A100 80GB PCIe", 0x10DE, 0x20B5, 81920)
@@ -141,16 +141,7 @@ class BootedLab:
 
     @property
     def lab(self) -> Lab:
-        return Lab.model_validate(
-            {
-                "lab": "lab",
-                "vcenter": {"datacenter": "DC0", "cluster": "gpu", "datastore": "vsan"},
-                "template": "debian-12",
-                "guest": {"ssh_key": "user_key.pub"},
-                "machines": {"cpu": {"count": 1}},
-            },
-            context={"base": self.folder},
-        )
+        return cpu_lab(self.folder, "debian-12", count=1)
 
     def guestinfo(self, name: str, more: Mapping[str, Any]) -> dict[str, str]:
         """What vdl gives a VM of this name for its cloud-init, and more user data."""

@@ -110,6 +110,20 @@ class SshGuest:
         )
 
 
+def cpu_lab(folder: Path, template: str, *, count: int) -> Lab:
+    """A lab of machines without a GPU, whose users log in with `user_key` of the folder."""
+    return Lab.model_validate(
+        {
+            "lab": "lab",
+            "vcenter": {"datacenter": "DC0", "cluster": "gpu", "datastore": "vsan"},
+            "template": template,
+            "guest": {"ssh_key": "user_key.pub"},
+            "machines": {"cpu": {"count": count}},
+        },
+        context={"base": folder},
+    )
+
+
 @dataclass
 class SshLab:
     """The guests of one test; all share a user key."""
@@ -123,16 +137,7 @@ class SshLab:
 
     @property
     def lab(self) -> Lab:
-        return Lab.model_validate(
-            {
-                "lab": "lab",
-                "vcenter": {"datacenter": "DC0", "cluster": "gpu", "datastore": "vsan"},
-                "template": "ubuntu-24.04",
-                "guest": {"ssh_key": "user_key.pub"},
-                "machines": {"cpu": {"count": 2}},
-            },
-            context={"base": self.folder},
-        )
+        return cpu_lab(self.folder, "ubuntu-24.04", count=2)
 
     def add(self, name: str, *, boot: bool = True) -> SshGuest:
         folder = self.folder / name
