@@ -48,7 +48,8 @@ def encode_response(method: str, result: Any, declared: Kind, version: str) -> b
 
 def encode_fault(fault: Any, version: str) -> bytes:
     """Return the envelope that carries a `vmodl.MethodFault` with its typed detail."""
-    name = VmomiSupport.GetWsdlName(VmomiSupport.GetCompatibleType(type(fault), version))
+    kind: Kind = type(fault)
+    name = VmomiSupport.GetWsdlName(_known_to(kind, version))
     out = [_HEAD, "<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>"]
     out.append(escape(fault.msg or name))
     out.append(f'</faultstring><detail><{name}Fault xmlns="urn:vim25" xsi:type="{name}">')
@@ -92,6 +93,12 @@ def _type_name(kind: Kind) -> str:
         return "xsd:string"
     namespace, name = VmomiSupport.GetQualifiedWsdlName(kind)
     return f"xsd:{name}" if namespace == _XSD else name
+
+
+@cache
+def _known_to(kind: Kind, version: str) -> Kind:
+    """Return the type as which a client of this version sees objects of a type."""
+    return VmomiSupport.GetCompatibleType(kind, version)
 
 
 @cache
@@ -141,7 +148,8 @@ class _Writer:
 
     def members(self, value: Any) -> None:
         """Write the properties of a data object; a fault's message is written elsewhere."""
-        kind = VmomiSupport.GetCompatibleType(type(value), self._version)
+        own: Kind = type(value)
+        kind = _known_to(own, self._version)
         fault = issubclass(kind, vmodl.MethodFault)
         given = vars(value)
         for name, declared, link in _members(kind, self._version):
@@ -155,14 +163,16 @@ class _Writer:
         if isinstance(value, vmodl.MethodFault):
             self._localized_fault(tag, value, declared)
             return
-        kind = VmomiSupport.GetCompatibleType(type(value), self._version)
+        own: Kind = type(value)
+        kind = _known_to(own, self._version)
         typed = "" if kind is declared else f' xsi:type="{_type_name(kind)}"'
         self._write(f"<{tag}{typed}>")
         self.members(value)
         self._write(f"</{tag}>")
 
     def _localized_fault(self, tag: str, fault: Any, declared: Kind) -> None:
-        kind = VmomiSupport.GetCompatibleType(type(fault), self._version)
+        own: Kind = type(fault)
+        kind = _known_to(own, self._version)
         typed = ' xsi:type="LocalizedMethodFault"' if declared is _ANY else ""
         self._write(f'<{tag}{typed}><fault xsi:type="{_type_name(kind)}">')
         self.members(fault)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
 
+from provision.simulator.engine.schema import build
 from provision.simulator.inventory.devices import VgpuBacking, _dev
 from provision.simulator.inventory.vmconfig import guest_name
 
@@ -56,7 +56,7 @@ def guest(vm: VmView) -> Any:
     up = vm.guest.up
     return vim.vm.GuestInfo(
         toolsStatus=_tools_status(vm),
-        toolsVersionStatus2="guestToolsCurrent" if vm.config.tools else "guestToolsNotInstalled",
+        toolsVersionStatus2=tools_version(vm),
         toolsRunningStatus=vm.tools_running(),
         toolsVersion="12389" if vm.config.tools else "0",
         guestId=vm.config.guest_id if up else None,
@@ -73,6 +73,11 @@ def guest(vm: VmView) -> Any:
     )
 
 
+def tools_version(vm: VmView) -> str:
+    """Return whether VMware Tools are installed, and current."""
+    return "guestToolsCurrent" if vm.config.tools else "guestToolsNotInstalled"
+
+
 def _tools_status(vm: VmView) -> str:
     if not vm.config.tools:
         return "toolsNotInstalled"
@@ -84,22 +89,25 @@ def net(vm: VmView) -> list[Any]:
     if not vm.guest.addresses:
         return []
     entries = [
-        vim.net.IpConfigInfo.IpAddress(ipAddress=a, prefixLength=_prefix(a), state="preferred")
+        build(
+            vim.net.IpConfigInfo.IpAddress, ipAddress=a, prefixLength=_prefix(a), state="preferred"
+        )
         for a in vm.guest.addresses
     ]
-    nic = vim.vm.GuestInfo.NicInfo(
+    nic = build(
+        vim.vm.GuestInfo.NicInfo,
         network=vm.config.network.name,
         ipAddress=list(vm.guest.addresses),
         macAddress=vm.config.mac,
         connected=True,
         deviceConfigId=4000,
-        ipConfig=vim.net.IpConfigInfo(ipAddress=entries),
+        ipConfig=build(vim.net.IpConfigInfo, ipAddress=entries),
     )
     return [nic]
 
 
 def _prefix(address: str) -> int:
-    return 64 if isinstance(ipaddress.ip_address(address), ipaddress.IPv6Address) else 16
+    return 64 if ":" in address else 16
 
 
 def summary(vm: VmView) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from provision.simulator.engine.objects import prop
+from provision.simulator.engine.schema import build
 from provision.simulator.inventory import faults, vminfo
 from provision.simulator.inventory.entity import Entity, checked_name
 from provision.simulator.inventory.guest import Guest
@@ -80,7 +81,12 @@ class VmView(Entity):
         if not self.made:
             return None
         both = {**self.config.extra, **self.guest.published}
-        return [vim.option.OptionValue(key=key, value=value) for key, value in both.items()]
+        return [build(vim.option.OptionValue, key=key, value=both[key]) for key in both]
+
+    @prop("config.annotation")
+    def annotation(self) -> Any:
+        """What is written on the VM for people."""
+        return self.config.annotation if self.made else None
 
     @prop("config.instanceUuid")
     def instance_uuid(self) -> Any:
@@ -131,6 +137,11 @@ class VmView(Entity):
     def memory_allocation(self) -> Any:
         """Reserved memory, limit and shares."""
         return self._when_made(lambda: self.config.allocation(cpu=False))
+
+    @prop("config.memoryAllocation.reservation")
+    def memory_reservation(self) -> Any:
+        """Reserved memory in MiB."""
+        return self.config.reservation_mb if self.made else None
 
     @prop("config.tools")
     def tools(self) -> Any:
@@ -187,6 +198,11 @@ class VmView(Entity):
     def tools_running(self) -> str:
         """Whether VMware Tools run."""
         return "guestToolsRunning" if self.guest.up else "guestToolsNotRunning"
+
+    @prop("guest.toolsVersionStatus2")
+    def tools_version(self) -> str:
+        """Whether VMware Tools are installed, and current."""
+        return vminfo.tools_version(self)
 
     @prop("guest.ipAddress")
     def ip_address(self) -> Any:
