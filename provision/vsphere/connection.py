@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import selectors
 import ssl
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from xml.parsers.expat import ExpatError
 
+import pyVmomi
 from pyVmomi import VmomiSupport
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
+from provision import __version__
 from provision.errors import NoConnection
+from provision.vsphere.answers import read_answer
 from provision.vsphere.operation import current_operation
 from provision.vsphere.retry import current_deadline
 from provision.vsphere.settings import ConnectionSettings
@@ -86,14 +92,61 @@ class Transport(SoapStubAdapter):
         args: Any,
         outerStub: Any = None,  # noqa: N803
     ) -> Any:
-        """Carry one call out; see the class for what is raised."""
+        """Carry one call out; see the class for what is raised.
+
+        Returns:
+            The result. With an `outerStub`, through which the objects in it will call, it is a
+            pair, HTTP's status and the result or fault.
+        """
+        with _under_its_operation():
+            request = _Base.SerializeRequest(self, mo, info, args)
         try:
-            with _under_its_operation():
-                return _Base.InvokeMethod(self, mo, info, args, outerStub)
+            status, document = self._exchange(request)
+            answer = read_answer(document, info.result, outerStub or self)
         except (NotSent, NoConnection):
             raise
-        except (OSError, HTTPException, ExpatError) as error:
+        except (OSError, EOFError, HTTPException, ExpatError, zlib.error) as error:
             raise ResponseLost(f"{info.wsdlName}: {error or type(error).__name__}") from error
+        if outerStub is not None:
+            return status, answer
+        if status != HTTPStatus.OK:
+            raise answer
+        return answer
+
+    def _exchange(self, request: bytes) -> tuple[int, bytes]:
+        """Send one request; return the status and the document that came back."""
+        headers = {
+            "Cookie": self.cookie,
+            "SOAPAction": self.versionId,
+            "Content-Type": "text/xml; charset=UTF-8",
+            "User-Agent": f"vdl/{__version__} pyVmomi/{pyVmomi.version_info_str}",
+            "Accept-Encoding": "gzip",
+        }
+        connection = self.GetConnection()
+        try:
+            connection.request("POST", self.path, request, headers)
+            response = connection.getresponse()
+            if cookie := response.getheader("Set-Cookie"):
+                self.cookie = cookie
+            document = _document(response)
+        except BaseException:
+            connection.close()
+            _Base.DropConnections(self)
+            raise
+        _Base.ReturnConnection(self, connection)
+        return response.status, document
+
+
+def _document(response: HTTPResponse) -> bytes:
+    """Return the SOAP document that a response brings.
+
+    Raises:
+        HTTPException: It brings none.
+    """
+    if response.status not in {HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR}:
+        raise HTTPException(f"{response.status} {response.reason}")
+    body = response.read()
+    return gzip.decompress(body) if response.getheader("Content-Encoding") == "gzip" else body
 
 
 @contextmanager
