@@ -13,11 +13,7 @@ from provision.bench.schedule import Benched, bench
 from provision.cli.guestoptions import NOTHING_SAID, GuestOptions
 from provision.cli.guestprogress import watching
 from provision.cli.guestresults import error_of, failures
-from provision.cli.hostkeywait import (
-    PATIENCE_BEFORE_ASKING_SECONDS,
-    PATIENCE_SECONDS,
-    snapshot_with_keys,
-)
+from provision.cli.hostkeywait import snapshot_with_keys
 from provision.cli.output import say, show
 from provision.deadline import Deadline
 from provision.errors import UsageError
@@ -67,9 +63,10 @@ def open_stage(
     minutes = options.deadline
     deadline = Deadline.after(minutes * SECONDS_A_MINUTE) if minutes else None
     asking = options.accept_new_host_keys
-    seconds = PATIENCE_BEFORE_ASKING_SECONDS if asking else PATIENCE_SECONDS
-    patience = Deadline.after(seconds if patient else 0)
-    snapshot = snapshot_with_keys(vcenter, lab, state, (patience, deadline))
+    if patient:
+        snapshot = snapshot_with_keys(vcenter, lab, state, deadline, asking=asking)
+    else:
+        snapshot = vcenter.snapshot(lab)
     guests = reach_guests(
         lab, snapshot.vms, state,
         hosts=snapshot.hosts, simulated=snapshot.vcenter.simulated,

@@ -150,7 +150,8 @@ class Vm:
     """One VM, ours or a stranger's.
 
     `network` is what its first network card is on, as `Network.wire` names it; empty where it
-    has no card or one that is on nothing, None where nobody has looked.
+    has no card or one that is on nothing, None where nobody has looked. `uptime` is seconds since
+    it was powered on; None where it is off or vCenter does not know yet.
     """
 
     id: str
@@ -171,6 +172,7 @@ class Vm:
     datastores: tuple[str, ...] = ()
     question: str | None = None
     network: str | None = None
+    uptime: int | None = None
 
     @property
     def lab(self) -> str | None:

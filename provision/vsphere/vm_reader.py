@@ -53,6 +53,7 @@ WIDE = (
     "guest.net",
     "guest.ipAddress",
     "runtime.question",
+    "summary.quickStats.uptimeSeconds",
 )
 POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.SUSPENDED}
 MIB = 2**20
@@ -111,6 +112,7 @@ def _widen(basis: Vm, wide: Found) -> Vm:
         addresses=addresses(wide.get("guest.net"), wide.get("guest.ipAddress")),
         question=question.text if question else None,
         network=wire(wide.get("config.hardware.device", ())),
+        uptime=wide.get("summary.quickStats.uptimeSeconds") or None,
     )
 
 

@@ -130,9 +130,16 @@ def summary(vm: VmView) -> Any:
             unshared=vm.config.disks_size,
             timestamp=vm.config.created,
         ),
-        quickStats=vim.vm.Summary.QuickStats(guestHeartbeatStatus=vm.heartbeat()),
+        quickStats=quick_stats(vm),
         overallStatus="green",
     )
+
+
+def quick_stats(vm: VmView) -> Any:
+    """Return heartbeat and seconds since power-on."""
+    since = vm.boot_time
+    up = int((vm.world.clock.now() - since).total_seconds()) if since else None
+    return build(vim.vm.Summary.QuickStats, guestHeartbeatStatus=vm.heartbeat(), uptimeSeconds=up)
 
 
 def summary_config(vm: VmView) -> Any:

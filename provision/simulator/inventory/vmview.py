@@ -224,6 +224,11 @@ class VmView(Entity):
         """Name, size and UUIDs."""
         return vminfo.summary_config(self)
 
+    @prop("summary.quickStats")
+    def quick_stats(self) -> Any:
+        """How the VM is doing."""
+        return vminfo.quick_stats(self)
+
     @prop("summary.runtime")
     def summary_runtime(self) -> Any:
         """Host, power, question."""
