@@ -9,7 +9,7 @@ every layer, so that building a model changes no global state.
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 
 import keras
 from keras import layers
@@ -29,8 +29,25 @@ VGG_DEPTHS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The classes that networks and optimizers are made of: Keras' own, or an engine's faster."""
+
+    conv2d: type[layers.Conv2D] = layers.Conv2D
+    adam: type[keras.optimizers.Adam] = keras.optimizers.Adam
+    sgd: type[keras.optimizers.SGD] = keras.optimizers.SGD
+
+
+KERAS_PARTS = Parts()
+
+
 def build(
-    name: str, *, image_shape: tuple[int, int, int], classes: int, precision: str
+    name: str,
+    *,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    precision: str,
+    parts: Parts = KERAS_PARTS,
 ) -> keras.Model:
     """Return the network called `name`, built and with fresh weights.
 
@@ -39,14 +56,17 @@ def build(
         image_shape: Height, width and channels.
         classes: Number of logits.
         precision: A key of `POLICIES`.
+        parts: What it is made of.
     """
     dtype = POLICIES[precision]
     if name == "mnist":
-        return mnist_cnn(image_shape, classes, dtype)
-    return vgg(name, image_shape, classes, dtype)
+        return mnist_cnn(image_shape, classes, dtype, parts)
+    return vgg(name, image_shape, classes, dtype, parts)
 
 
-def mnist_cnn(image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:
+def mnist_cnn(
+    image_shape: tuple[int, int, int], classes: int, dtype: str, parts: Parts
+) -> keras.Model:
     """Return the convolutional network of the TensorFlow MNIST tutorial ("Deep MNIST").
 
     | layer             | output       | parameters                     |
@@ -60,18 +80,19 @@ def mnist_cnn(image_shape: tuple[int, int, int], classes: int, dtype: str) -> ke
     | dense 10          | 10           | 1024*10 + 10        =    10,250 |
     |                   |              | together              3,274,634 |
     """
-    images = keras.Input(image_shape)
-    x = layers.Conv2D(32, 5, padding="same", activation="relu", dtype=dtype)(images)
-    x = layers.MaxPooling2D(2, dtype=dtype)(x)
-    x = layers.Conv2D(64, 5, padding="same", activation="relu", dtype=dtype)(x)
-    x = layers.MaxPooling2D(2, dtype=dtype)(x)
+    images = x = keras.Input(image_shape)
+    for filters in (32, 64):
+        x = parts.conv2d(filters, 5, padding="same", activation="relu", dtype=dtype)(x)
+        x = layers.MaxPooling2D(2, dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
     x = layers.Dense(1024, activation="relu", dtype=dtype)(x)
     x = layers.Dropout(0.5, dtype=dtype)(x)
     return keras.Model(images, layers.Dense(classes, dtype=dtype)(x), name="mnist")
 
 
-def vgg(name: str, image_shape: tuple[int, int, int], classes: int, dtype: str) -> keras.Model:
+def vgg(
+    name: str, image_shape: tuple[int, int, int], classes: int, dtype: str, parts: Parts
+) -> keras.Model:
     """Return a VGG network (Simonyan and Zisserman 2014, arXiv 1409.1556).
 
     Five blocks of 3x3 convolutions with 64, 128, 256, 512 and 512 filters, each followed by a
@@ -79,11 +100,10 @@ def vgg(name: str, image_shape: tuple[int, int, int], classes: int, dtype: str) 
     For an image of side s the first dense layer has `(s//32)**2 * 512 * 4096 + 4096` parameters,
     102,764,544 of VGG-16's 138,357,544 for 224 x 224 x 3 and 1000 classes.
     """
-    conv = partial(layers.Conv2D, kernel_size=3, padding="same", activation="relu", dtype=dtype)
     images = x = keras.Input(image_shape)
     for filters, depth in zip(VGG_FILTERS, VGG_DEPTHS[name], strict=True):
         for _ in range(depth):
-            x = conv(filters)(x)
+            x = parts.conv2d(filters, 3, padding="same", activation="relu", dtype=dtype)(x)
         x = layers.MaxPooling2D(2, dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
     for _ in range(2):
@@ -92,7 +112,9 @@ def vgg(name: str, image_shape: tuple[int, int, int], classes: int, dtype: str) 
     return keras.Model(images, layers.Dense(classes, dtype=dtype)(x), name=name)
 
 
-def optimizer(name: str, *, precision: str, learning_rate: float | None) -> keras.Optimizer:
+def optimizer(
+    name: str, *, precision: str, learning_rate: float | None, parts: Parts = KERAS_PARTS
+) -> keras.Optimizer:
     """Return the optimizer a network is trained with: Adam for MNIST, SGD with momentum for VGG.
 
     float16 has a smallest normal number of 6e-5, so that small gradients vanish in it: there the
@@ -101,9 +123,9 @@ def optimizer(name: str, *, precision: str, learning_rate: float | None) -> kera
     kind, default = optimizer_of(name)
     chosen: keras.Optimizer
     if kind == "adam":
-        chosen = keras.optimizers.Adam(learning_rate or default)
+        chosen = parts.adam(learning_rate or default)
     else:
-        chosen = keras.optimizers.SGD(learning_rate or default, momentum=0.9)
+        chosen = parts.sgd(learning_rate or default, momentum=0.9)
     if precision == "mixed_fp16":
         return keras.optimizers.LossScaleOptimizer(chosen)
     return chosen

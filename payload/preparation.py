@@ -63,6 +63,7 @@ def build_model(engine: Engine, settings: Settings) -> keras.Model:
             image_shape=settings.image_shape,
             classes=settings.classes,
             precision=settings.precision,
+            parts=engine.parts(settings.precision),
         )
         objective.initialise(model, settings.seed)
     return model
@@ -74,6 +75,9 @@ def build_trainer(
     """Return what trains `model` with the optimizer that goes with it."""
     with engine.scope():
         optimizer = models.optimizer(
-            settings.model, precision=settings.precision, learning_rate=settings.learning_rate
+            settings.model,
+            precision=settings.precision,
+            learning_rate=settings.learning_rate,
+            parts=engine.parts(settings.precision),
         )
     return engine.trainer(model, optimizer, dataset, settings)

@@ -20,6 +20,7 @@ from payload.engines import objective
 from payload.engines.port import Engine
 from payload.engines.trainer import KerasTrainer, State
 from payload.errors import EngineFailed, OutOfMemory, PayloadError
+from payload.models import KERAS_PARTS, Parts
 from payload.settings import Settings
 
 
@@ -80,6 +81,11 @@ class Jax(Engine):
     def scope(self) -> AbstractContextManager[Any]:
         """Return a context that does nothing: arrays are placed by the trainer."""
         return nullcontext()
+
+    def parts(self, precision: str) -> Parts:
+        """Return Keras' own."""
+        del precision
+        return KERAS_PARTS
 
     def trainer(
         self, model: keras.Model, optimizer: keras.Optimizer, dataset: Dataset, settings: Settings

@@ -16,6 +16,8 @@ from payload.settings import Settings
 if TYPE_CHECKING:
     import keras
 
+    from payload.models import Parts
+
 Tensor = Any
 """A tensor of the framework: no class is common to the three."""
 
@@ -57,6 +59,10 @@ class Engine(Protocol):
 
     def scope(self) -> AbstractContextManager[Any]:
         """Return the context in which model and optimizer are made."""
+        ...
+
+    def parts(self, precision: str) -> Parts:
+        """Return what models and optimizers are made of, as this engine runs it fastest."""
         ...
 
     def trainer(

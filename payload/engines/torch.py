@@ -24,6 +24,7 @@ from payload.engines import objective
 from payload.engines.port import Engine
 from payload.engines.trainer import KerasTrainer, State
 from payload.errors import EngineFailed, OutOfMemory, PayloadError
+from payload.models import KERAS_PARTS, Parts
 from payload.settings import Settings
 
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED")
@@ -75,6 +76,11 @@ class Torch(Engine):
     def scope(self) -> AbstractContextManager[Any]:
         """Return a context that does nothing."""
         return nullcontext()
+
+    def parts(self, precision: str) -> Parts:
+        """Return Keras' own."""
+        del precision
+        return KERAS_PARTS
 
     def trainer(
         self, model: keras.Model, optimizer: keras.Optimizer, dataset: Dataset, settings: Settings

@@ -22,7 +22,7 @@ from tests.benchmarks.sidebyside import Cell, ratio, speeds
 BF16 = "mixed_bf16"
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16"}
 FIT = (("mnist", 64), ("mnist", 256), ("vgg16", 8))
-RECIPE = (("lenet5", 128), ("vgg16-sgd", 8))
+RECIPE = (("lenet5", 128), ("vgg16", 8))
 VGG = {"rounds": 3, "seconds": 6.0}
 VGG_BATCH, VGG_SECONDS = 16, 40
 WORKER_BATCHES = (128, 512)

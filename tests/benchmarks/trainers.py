@@ -9,12 +9,11 @@ numbers of steps from stdin, runs each and prints the seconds that a step took.
 | fit     | Keras' `model.fit` on the same model, optimizer and data; no metrics, no shuffling,   |
 |         | no XLA: all that makes it slow by default is off                                      |
 | recipe  | what tf_cnn_benchmarks does: a TensorFlow 1 graph of NHWC convolutions, random images |
-|         | that lie in a variable, SGD without momentum, one session call and one loss a step.   |
+|         | that lie in a variable, SGD with momentum, one session call and one loss a step.      |
 |         | Its L2 loss is left out, since the payload has none                                   |
 
 Networks: `mnist` and `vgg16` are the payload's. `lenet5` is tf_cnn_benchmarks' own (28x28x3 images,
-5x5x32, pool, 5x5x64, pool, dense 512, dense 1001) and `vgg16-sgd` VGG-16 with SGD without momentum,
-so that recipe and payload do the same work.
+5x5x32, pool, 5x5x64, pool, dense 512, dense 1001), made of what the payload's networks are made of.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 Train = Callable[[int], float]
 """Trains so many steps and returns the seconds of one."""
 
-CLASSES = {"mnist": 10, "vgg16": 1000, "vgg16-sgd": 1000, "lenet5": 1001}
+CLASSES = {"mnist": 10, "vgg16": 1000, "lenet5": 1001}
 SHAPES = {"mnist": (28, 28, 1), "lenet5": (28, 28, 3)}
 VGG_SHAPE = (224, 224, 3)
-LEARNING_RATE = 0.005
+LEARNING_RATE, MOMENTUM = 0.005, 0.9
 VGG_BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
 def by_payload(network: str, batch: int, precision: str) -> Train:
     """Return the payload's trainer as it would measure."""
-    engine, model, optimizer, dataset, settings = _parts(network, batch, precision)
+    engine, model, optimizer, dataset, settings = _made(network, batch, precision)
     trainer = engine.trainer(model, optimizer, dataset, settings)
 
     def train(steps: int) -> float:
@@ -54,7 +53,7 @@ def by_payload(network: str, batch: int, precision: str) -> Train:
 
 def by_fit(network: str, batch: int, precision: str) -> Train:
     """Return `model.fit`, timed from the end of its first batch to the end of its last."""
-    _, model, optimizer, dataset, _ = _parts(network, batch, precision)
+    _, model, optimizer, dataset, _ = _made(network, batch, precision, of_keras=True)
     import keras  # noqa: PLC0415 the engine is chosen before it is imported
     import numpy as np  # noqa: PLC0415
 
@@ -106,7 +105,7 @@ def by_recipe(network: str, batch: int, precision: str) -> Train:
         loss = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         )
-        step = v1.train.GradientDescentOptimizer(LEARNING_RATE).minimize(loss)
+        step = v1.train.MomentumOptimizer(LEARNING_RATE, MOMENTUM).minimize(loss)
         session = v1.Session()
         session.run(v1.global_variables_initializer())
 
@@ -119,42 +118,47 @@ def by_recipe(network: str, batch: int, precision: str) -> Train:
     return train
 
 
-def _parts(network: str, batch: int, precision: str) -> tuple[Any, Any, Any, Any, Any]:
-    """Return engine, model, optimizer, data and settings of a run of the payload."""
+def _made(
+    network: str, batch: int, precision: str, *, of_keras: bool = False
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Return engine, model, optimizer, data and settings of a run of the payload.
+
+    They are made of the engine's parts, or of Keras' own, as they are where `fit` is used.
+    """
     from payload.settings import Settings  # noqa: PLC0415
 
     height, _, channels = SHAPES.get(network, VGG_SHAPE)
     settings = Settings(
-        "mnist" if network in SHAPES else "vgg16", batch, precision,
+        "mnist" if network == "mnist" else "vgg16", batch, precision,
         image_size=height, channels=channels, classes=CLASSES[network],
+        learning_rate=None if network == "mnist" else LEARNING_RATE,
     )  # fmt: skip
     engine = engines.load("tensorflow")
-    import keras  # noqa: PLC0415 the engine is chosen before it is imported
-
-    from payload import models  # noqa: PLC0415
+    from payload import models  # noqa: PLC0415 the engine is chosen before Keras is imported
     from payload.data import dataset as data  # noqa: PLC0415
 
     engine.set_up(settings)
+    parts = models.KERAS_PARTS if of_keras else engine.parts(precision)
     with engine.scope():
         if network == "lenet5":
-            model = _keras_lenet5(models.POLICIES[precision])
+            model = _keras_lenet5(models.POLICIES[precision], parts)
         else:
             model = models.build(
                 settings.model, image_shape=settings.image_shape, classes=settings.classes,
-                precision=precision,
+                precision=precision, parts=parts,
             )  # fmt: skip
-        optimizer = models.optimizer(settings.model, precision=precision, learning_rate=None)
-        if network in {"lenet5", "vgg16-sgd"}:
-            optimizer = keras.optimizers.SGD(LEARNING_RATE)
+        optimizer = models.optimizer(
+            settings.model, precision=precision, learning_rate=settings.learning_rate, parts=parts
+        )
     return engine, model, optimizer, data.load(settings), settings
 
 
-def _keras_lenet5(dtype: str) -> Any:
+def _keras_lenet5(dtype: str, parts: Any) -> Any:
     import keras  # noqa: PLC0415 the engine is chosen before it is imported
 
     images = x = keras.Input(SHAPES["lenet5"])
     for filters in (32, 64):
-        x = keras.layers.Conv2D(filters, 5, padding="same", activation="relu", dtype=dtype)(x)
+        x = parts.conv2d(filters, 5, padding="same", activation="relu", dtype=dtype)(x)
         x = keras.layers.MaxPooling2D(2, dtype=dtype)(x)
     x = keras.layers.Flatten(dtype=dtype)(x)
     x = keras.layers.Dense(512, activation="relu", dtype=dtype)(x)
