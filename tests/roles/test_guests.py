@@ -191,6 +191,26 @@ def test_back_to_whole_cards_the_run_file_is_uninstalled(site: Site, direct: Boo
     assert direct.machine.run(["test", "-e", "/usr/bin/nvidia-uninstall"]).returncode == 1
 
 
+def test_a_gpu_that_is_gone_takes_its_driver_along_and_no_template_s(
+    site: Site, direct: BootedGuest
+) -> None:
+    gone = {**DIRECT, "vdl_gpu_mode": "none"}
+    checked = site.run(direct, check=True, **gone)
+    assert (checked.message, checked.changed > 3) == (None, True)
+    assert on_disk(direct, "nvidia-current") == "535.183.01"
+    first = site.run(direct, **gone)
+    assert first.message is None
+    assert direct.machine.run(["modinfo", "nvidia-current"]).returncode == 1
+    assert direct.run("apt-mark", "showhold") == ""
+    assert direct.run("find", "/etc", "-path", "*vdl-n*", "-o", "-path", "*nvidia*vdl*") == ""
+    assert "nvidia" not in direct.run("systemctl", "list-units", "--all", "--plain")
+
+    assert site.run(direct, **gone).changed == 0
+    direct.run("sh", "-c", "dpkg --install /srv/nvidia/nvidia-smi_*.deb")
+    assert site.run(direct, **gone).changed == 0
+    assert "535" in direct.run("dpkg-query", "-W", "-f", "${Version}", "nvidia-smi")
+
+
 def test_fault_35_a_vgpu_without_a_licence_is_told_and_not_failed(
     site: Site, shared: BootedGuest
 ) -> None:

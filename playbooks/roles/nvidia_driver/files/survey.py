@@ -195,7 +195,10 @@ def branch_of(name: str, version: str) -> int | None:
 
 
 def wrong_packages(kind: str, question: dict, packages: dict[str, str]) -> list[str]:
-    """Return the installed driver packages of another kind or branch than is wanted."""
+    """Return the installed driver packages of another kind or branch than is wanted.
+
+    Without a GPU, all are.
+    """
     found = {name: branch_of(name, version) for name, version in sorted(packages.items())}
     drivers = {name: branch for name, branch in found.items() if branch is not None}
     if kind == "vgpu":
@@ -204,7 +207,7 @@ def wrong_packages(kind: str, question: dict, packages: dict[str, str]) -> list[
         wanted = major(question["branch"])
         return [name for name, branch in drivers.items()
                 if branch != wanted or VGPU_PACKAGE.search(name)]  # fmt: skip
-    return []
+    return list(drivers) if question["mode"] == "none" else []
 
 
 def major(branch: str) -> int:
