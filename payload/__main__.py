@@ -4,4 +4,4 @@ import sys
 
 from payload.cli import main
 
-sys.exit(main())
+sys.exit(main(apart=True))

@@ -173,24 +173,3 @@ class Ceilings:
                         self._engine.wait(result)
 
         return repeat
-
-
-def achieved(ceilings: Json, flop_per_image: int, images_per_second: float) -> Json:
-    """Return the model's operations per second on one device, and their share of the ceilings.
-
-    Args:
-        ceilings: What `Ceilings.measure` returned.
-        flop_per_image: Of one image's training.
-        images_per_second: Of one device.
-    """
-    flop_per_second = flop_per_image * images_per_second
-
-    def share(name: str) -> float | None:
-        ceiling = ceilings[name]
-        return None if ceiling is None else flop_per_second / float(ceiling["per_second"])
-
-    return {
-        "flop_per_second": flop_per_second,
-        "of_matmul": share("matmul"),
-        "of_convolution": share("convolution"),
-    }

@@ -10,25 +10,30 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from payload import listing, output, selftest
+from payload import listing, mllog, output, selftest
+from payload.apart.training import run_apart
 from payload.document import Json
 from payload.interrupt import stop_requests
-from payload.mllog import MlLog
 from payload.options import PLACE, STDOUT, parse
 from payload.progress import Progress
 from payload.run import run
 from payload.settings import MAX, Settings
-from payload.tuning.child import run_in_child
 from payload.tuning.search import Search
 from payload.workers import scaling
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code; wrong usage raises `SystemExit(2)`."""
+def main(arguments: Sequence[str] | None = None, *, apart: bool = False) -> int:
+    """Run the command line and return the exit code; wrong usage raises `SystemExit(2)`.
+
+    Args:
+        arguments: `None` for those of this process.
+        apart: Whether training gets a process of its own, so that there is a document however it
+            dies. This one must not have loaded an engine then. Trials of several batch sizes
+            always are apart.
+    """
     options, settings = parse(arguments)
     if options.list:
         sys.stdout.write("".join(f"{line}\n" for line in listing.lines()))
@@ -37,43 +42,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _one_by_one(options.batch_size, settings, options.output)
     writer = Writer(options.output, options.job_output)
     if settings is None:
-        return _self_test(options.engine, writer)
-    return _run(settings, writer, options.mllog, largest=options.batch_size == MAX)
+        return _self_test(options.engine, writer, apart=apart)
+    largest = options.batch_size == MAX
+    # Who kills, stops or watches a worker of a job means the process that trains.
+    return _run(
+        settings, writer, options.mllog,
+        largest=largest, apart=largest or (apart and settings.cluster is None),
+    )  # fmt: skip
 
 
-def _run(settings: Settings, writer: Writer, log: str | None, *, largest: bool) -> int:
-    progress = Progress(sys.stderr, time.monotonic, settings.global_batch_size)
-    with stop_requests() as stop, _log(log) as lines:
-        found = None
+def _run(settings: Settings, writer: Writer, log: str | None, *, largest: bool, apart: bool) -> int:
+    progress, found = Progress(sys.stderr, time.monotonic, settings.global_batch_size), None
+    with stop_requests() as stop:
         if largest:
-            search = Search(settings, progress.say)
+            search = Search(settings, stop, progress.say)
             settings = replace(settings, batch_size=search.run())
             found = search.describe()
-            progress = Progress(sys.stderr, time.monotonic, settings.global_batch_size)
-        document = run(settings, stop, progress, writer.write, lines, search=found)
+        if apart:
+            document = run_apart(settings, stop, writer.write, progress.say, log=log, search=found)
+        else:
+            with mllog.opened(log) as lines:
+                document = run(settings, stop, progress, writer.write, lines)
     _sum_up(document, progress)
     return 0 if document["valid"] and writer.done else 1
 
 
 def _one_by_one(batch_sizes: Sequence[int], settings: Settings, output_name: str) -> int:
     """Run each batch size in a child, which leaves all memory to the next; return the exit code."""
-    valid = True
+    good = True
     with stop_requests() as stop:
         for batch_size in batch_sizes:
-            if stop.signal is not None:
-                return 1
             progress = Progress(sys.stderr, time.monotonic, batch_size)
             progress.say(f"batch size {batch_size}")
-            ended = run_in_child(replace(settings, batch_size=batch_size))
-            if ended.document is None:
-                progress.say(f"the run died with code {ended.code}")
-                valid = False
-                continue
             writer = Writer(output_name.replace(PLACE, str(batch_size)), None)
-            writer.write(ended.document)
-            _sum_up(ended.document, progress)
-            valid = valid and ended.document["valid"] and writer.done
-    return 0 if valid else 1
+            one = replace(settings, batch_size=batch_size)
+            document = run_apart(one, stop, writer.write, progress.say)
+            _sum_up(document, progress)
+            good = good and document["valid"] and writer.done
+            if stop.signal is not None:
+                return 1
+    return 0 if good else 1
 
 
 def _sum_up(document: Json, progress: Progress) -> None:
@@ -108,21 +116,13 @@ def summary(document: Json) -> Iterator[str]:
             yield f"{name.replace('_', ' ')}: {speed:.1f} G{unit}{of_it}"
 
 
-@contextmanager
-def _log(target: str | None) -> Iterator[MlLog | None]:
-    if target is None:
-        yield None
-    elif target == STDOUT:
-        yield MlLog(sys.stderr)
-    else:
-        with Path(target).open("w", encoding="utf-8") as file:
-            yield MlLog(file)
-
-
-def _self_test(engine: str, writer: Writer) -> int:
+def _self_test(engine: str, writer: Writer, *, apart: bool) -> int:
     progress = Progress(sys.stderr, time.monotonic, selftest.BATCH_SIZE)
     with stop_requests() as stop:
-        document = selftest.run(engine, stop.check, progress.say)
+        if apart:
+            document = selftest.run_apart(engine, stop, progress.say)
+        else:
+            document = selftest.run(engine, stop.check, progress.say)
     writer.write(document)
     for reason in document["reasons"]:
         progress.say(reason)

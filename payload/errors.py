@@ -50,6 +50,18 @@ class OutOfMemory(PayloadError):
     code = "out-of-memory"
 
 
+class Died(PayloadError):
+    """The process that trained was killed, or ended itself, for another reason than memory."""
+
+    code = "died"
+
+
+class TimeOver(PayloadError):
+    """The process that trained did not end in the time that it had."""
+
+    code = "time"
+
+
 class Diverged(PayloadError):
     """The loss became NaN or infinite: what follows is not training."""
 

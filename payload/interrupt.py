@@ -20,20 +20,21 @@ class StopRequest:
     """Remembers the first signal that arrived.
 
     Args:
-        bell: A file where the number of each signal arrives as a byte, at once. Python runs its
-            own handlers in the main thread, and only when that comes back from a step.
+        bell: A file where the number of each signal arrives as a byte, at once; `None` for none.
+            Python runs its own handlers in the main thread, and only when that comes back from a
+            step.
     """
 
     def __init__(self, bell: int | None = None) -> None:
         self.signal: signal.Signals | None = None
-        self._bell = bell
+        self.bell = bell
 
     def heard(self, seconds: float) -> signal.Signals | None:
         """Wait so long for a signal, in a thread beside the main one; return it, if any came."""
-        if self._bell is None:
+        if self.bell is None:
             time.sleep(seconds)
-        elif select.select([self._bell], [], [], seconds)[0]:
-            return signal.Signals(os.read(self._bell, 1)[0])
+        elif select.select([self.bell], [], [], seconds)[0]:
+            return signal.Signals(os.read(self.bell, 1)[0])
         return None
 
     def check(self) -> None:
@@ -43,11 +44,16 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(*, repeatable: bool = False) -> Iterator[StopRequest]:
     """Turn the first SIGINT or SIGTERM into a request; a second one has its usual effect.
 
     A training step runs outside Python and can't be stopped in the middle, so the request is
     honoured when the step ends.
+
+    Args:
+        repeatable: Whether a second one is another request and no more. A terminal sends a signal
+            to a child as to its parent, and the parent passes it on; but the child dies with the
+            parent, on which a second one has its effect.
     """
     bell, rope = os.pipe()
     os.set_blocking(rope, False)  # as `set_wakeup_fd` wants it
@@ -60,7 +66,8 @@ def stop_requests() -> Iterator[StopRequest]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)
-        restore()
+        if not repeatable:
+            restore()
 
     before = signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
     previous.update({number: signal.signal(number, handle) for number in SIGNALS})

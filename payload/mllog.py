@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 from payload.document import Record
@@ -18,6 +21,7 @@ from payload.happenings import Happening
 from payload.settings import optimizer_of
 
 PREFIX = ":::MLLOG "
+STDERR = "-"
 POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
 DIVISION = "open"
 
@@ -92,3 +96,15 @@ class MlLog:
         }
         self._stream.write(f"{PREFIX}{json.dumps(line)}\n")
         self._stream.flush()
+
+
+@contextmanager
+def opened(target: str | None) -> Iterator[MlLog | None]:
+    """Open the log that `--mllog` asks for: a file, `-` for standard error, or none."""
+    if target is None:
+        yield None
+    elif target == STDERR:
+        yield MlLog(sys.stderr)
+    else:
+        with Path(target).open("w", encoding="utf-8") as file:
+            yield MlLog(file)

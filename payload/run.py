@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timezone
-from functools import partial
 
 from payload import document, engines, judgement, validity
 from payload.document import Json, Record
 from payload.errors import Interrupted, OutOfMemory, PayloadError
 from payload.guard import guarded
+from payload.happenings import Happening
 from payload.interrupt import StopRequest
 from payload.machine.environment import Observer
 from payload.mllog import MlLog
+from payload.notes import Notes
 from payload.progress import Progress
 from payload.settings import MAX, Settings
 from payload.telemetry import report
@@ -31,17 +32,17 @@ def run(
     log: MlLog | None = None,
     *,
     search: Json | None = None,
+    note: Callable[[Record], None] = lambda _record: None,
 ) -> Json:
     """Train as `settings` say, give the document to `deliver`, and return it.
 
     What happens meanwhile goes to `log`, where there is one. `search` tells how the batch size was
-    found, where `max` was asked for.
+    found, where `max` was asked for. `note` gets what is known so far, now and then.
 
     A failure ends up in the document, with all that was measured before it. One that is no
     `PayloadError` is a defect of this program: it is raised, after the document is delivered.
     """
-    asked: Json = {"precision": settings.precision} | ({"batch_size": MAX} if search else {})
-    record = Record(settings, started=now(), asked=asked, search=search)
+    record = begun(settings, search)
     if log is not None:
         log.begin(record)
     observer = Observer()
@@ -50,12 +51,12 @@ def run(
         record.measurement.stopped_by = "error"
         record.reasons.append(reason)
         progress.say(reason)
-        deliver(_finish(record, observer))
+        deliver(finish(record, observer))
 
     with guarded(stop, give_up) as guard:
         job = Job(settings, guard.doom)
         try:
-            return _run(record, observer, job, stop, progress, deliver, log)
+            return _run(record, observer, job, stop, progress, deliver, log, note)
         finally:
             if log is not None:
                 log.end(record)
@@ -69,9 +70,10 @@ def _run(
     progress: Progress,
     deliver: Callable[[Json], None],
     log: MlLog | None,
+    note: Callable[[Record], None],
 ) -> Json:
     try:
-        _train(record, job, stop, progress, log)
+        _train(record, job, stop, progress, log, note)
     except Interrupted as interrupted:
         record.measurement.stopped_by = "interrupt"
         record.reasons.append(interrupted.reason)
@@ -85,9 +87,10 @@ def _run(
         record.measurement.stopped_by = "error"
         record.reasons.append(f"defect: {type(error).__name__}: {error}")
         job.leave(record.reasons[-1])
-        deliver(_finish(record, observer))
+        deliver(finish(record, observer))
         raise
-    finished = _finish(record, observer)
+    note(record)
+    finished = finish(record, observer)
     try:
         together = job.conclude(finished, record.weights_sha256)
     except PayloadError as lost:
@@ -103,7 +106,14 @@ def _run(
     return finished
 
 
-def _finish(record: Record, observer: Observer) -> Json:
+def begun(settings: Settings, search: Json | None = None) -> Record:
+    """Return the record of a run that begins now."""
+    asked: Json = {"precision": settings.precision} | ({"batch_size": MAX} if search else {})
+    return Record(settings, started=now(), asked=asked, search=search)
+
+
+def finish(record: Record, observer: Observer) -> Json:
+    """Return the document of a run that ends now, however it ended."""
     record.environment = observer.describe()
     record.reasons += _doubts(record)
     record.warnings += _warnings(record)
@@ -112,13 +122,19 @@ def _finish(record: Record, observer: Observer) -> Json:
 
 
 def _train(
-    record: Record, job: Job, stop: StopRequest, progress: Progress, log: MlLog | None
+    record: Record,
+    job: Job,
+    stop: StopRequest,
+    progress: Progress,
+    log: MlLog | None,
+    note: Callable[[Record], None],
 ) -> None:
     settings = record.settings
+    stop.check()
     progress.say(f"loading the engine {settings.engine}")
     engine = engines.load(settings.engine)
     from payload import session  # noqa: PLC0415 imports Keras, on top of the engine just loaded
-    from payload.loop import Surroundings  # noqa: PLC0415 imports NumPy
+    from payload.loop import Moment, Surroundings  # noqa: PLC0415 imports NumPy
 
     stop.check()
     progress.say(f"preparing {settings.model}, {settings.data} data")
@@ -127,9 +143,18 @@ def _train(
     job.join(settings.join_seconds, stop.check)
     cards = Cards.open()
     watch = Watch(cards)
-    around = Surroundings(job.clock, stop.check, progress.show, watch.running)
-    if log is not None:
-        around = replace(around, happen=partial(log.happen, record))
+    notes = Notes(record, note, time.monotonic)
+
+    def show(moment: Moment) -> None:
+        progress.show(moment)
+        notes.now_and_then()
+
+    def happen(happening: Happening, epoch: int | None) -> None:
+        notes.take()
+        if log is not None:
+            log.happen(record, happening, epoch)
+
+    around = Surroundings(job.clock, stop.check, show, watch.running, happen)
     try:
         session.train(engine, settings, record, around)
     finally:

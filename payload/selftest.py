@@ -6,13 +6,19 @@ payload was written, and a few epochs must lead to `ACCURACY`.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from payload import engines
+from payload.apart.channel import Channel
+from payload.apart.death import Traces
+from payload.apart.process import do_apart
 from payload.document import Record
 from payload.errors import PayloadError
+from payload.interrupt import StopRequest
+from payload.progress import Progress
 from payload.run import now
 from payload.settings import DIGITS, Settings
 
@@ -46,6 +52,30 @@ def run(engine: str, check_stop: Callable[[], None], say: Callable[[str], None])
         reasons = [*_loss_reasons(FIRST_LOSSES[engine], losses), *_accuracy_reasons(accuracies)]
     except PayloadError as failure:
         reasons = [failure.reason]
+    return _describe(engine, started, losses, accuracies, reasons)
+
+
+def run_apart(engine: str, stop: StopRequest, say: Callable[[str], None]) -> dict[str, Any]:
+    """Do the same in a process of its own; the document says what that process died of."""
+    started, traces, documents = time.monotonic(), Traces(), list[dict[str, Any]]()
+
+    def work(channel: Channel, stop_here: StopRequest) -> None:
+        progress = Progress(sys.stderr, time.monotonic, BATCH_SIZE)
+        channel.deliver(run(engine, stop_here.check, progress.say))
+
+    ended = do_apart(work, stop, documents.append, say, look=traces.look)
+    if documents:
+        return documents[-1]
+    return _describe(engine, started, [], [], [traces.failure(ended).reason])
+
+
+def _describe(
+    engine: str,
+    started: float,
+    losses: list[float],
+    accuracies: list[float],
+    reasons: list[str],
+) -> dict[str, Any]:
     return {
         "version": VERSION,
         "kind": KIND,

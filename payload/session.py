@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from payload import preparation, statistics
-from payload.ceilings import Ceilings, achieved
+from payload import preparation
+from payload.ceilings import Ceilings
 from payload.document import Json, Record
 from payload.engines.port import Engine
 from payload.loop import Limits, Loop, Moment, Surroundings, Trainer
-from payload.measurement import Measurement
 from payload.probe import Timer
 from payload.settings import Settings
+from payload.summary import sum_up
 from payload.tuning import choice, memory
 from payload.tuning.choice import Switchable
 
@@ -34,7 +34,7 @@ def train(engine: Engine, settings: Settings, record: Record, surroundings: Surr
             trainer = preparation.prepare(engine, settings, record)
             _run(engine, trainer, settings, record, surroundings)
         finally:
-            _sum_up(settings, record)
+            sum_up(record)
 
 
 def _run(
@@ -83,36 +83,3 @@ def _ceilings(
     if settings.ceilings == "only":
         record.measurement.stopped_by = "ceilings"
     return measured
-
-
-def _shares(settings: Settings, record: Record) -> Json:
-    """Return what the model achieved on one device, and its share of the ceilings."""
-    if record.ceilings is None or record.summary is None or record.flops is None:
-        return {}
-    one_device = record.summary["median"] * settings.batch_size / settings.global_batch_size
-    return achieved(record.ceilings, record.flops["training"], one_device)
-
-
-def _sum_up(settings: Settings, record: Record) -> None:
-    if not record.measurement.steps:
-        return
-    record.summary = summarise(record.measurement, settings.global_batch_size, settings.seed)
-    if record.ceilings is not None:
-        record.ceilings |= _shares(settings, record)
-
-
-def summarise(measurement: Measurement, batch_size: int, seed: int) -> Json:
-    """Return images/s with their interval, and percentiles of the seconds per step."""
-    steps = measurement.steps
-    fast, slow = statistics.bootstrap_interval(steps, seed=seed)
-    middle = statistics.median(steps)
-    return {
-        "median": batch_size / middle,
-        "low": batch_size / slow,
-        "high": batch_size / fast,
-        "step_seconds": {
-            "median": middle,
-            "p90": statistics.percentile(steps, 90),
-            "p99": statistics.percentile(steps, 99),
-        },
-    }

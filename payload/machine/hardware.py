@@ -183,7 +183,7 @@ def _affinity() -> list[int] | None:
     return sorted(affinity(0))
 
 
-def _cgroup_folders(root: Path, controller: str) -> list[Path]:
+def cgroup_folders(root: Path, controller: str) -> list[Path]:
     """Return this process's folder of a controller and those above it, version 2 or 1."""
     for line in read(root, "proc/self/cgroup").splitlines():
         number, controllers, path = line.split(":", 2)
@@ -200,7 +200,7 @@ def _cgroup_folders(root: Path, controller: str) -> list[Path]:
 def _cgroup_cpus(root: Path) -> float | None:
     """Return the least CPU quota on the way up, as CPUs."""
     quotas = []
-    for folder in _cgroup_folders(root, "cpu"):
+    for folder in cgroup_folders(root, "cpu"):
         words = read(folder, "cpu.max").split() or [
             read(folder, "cpu.cfs_quota_us"),
             read(folder, "cpu.cfs_period_us"),
@@ -213,7 +213,7 @@ def _cgroup_cpus(root: Path) -> float | None:
 def _cgroup_memory(root: Path) -> int | None:
     """Return the least memory limit on the way up, in bytes."""
     limits = []
-    for folder in _cgroup_folders(root, "memory"):
+    for folder in cgroup_folders(root, "memory"):
         text = read(folder, "memory.max") or read(folder, "memory.limit_in_bytes")
         if text.isdigit() and int(text) < _NO_LIMIT:
             limits.append(int(text))

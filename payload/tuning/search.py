@@ -1,20 +1,20 @@
 """`--batch-size max`: the largest batch that fits, found by trying.
 
 Each try is a run of a few steps in a process of its own: memory that one has broken up is not in
-the way of the next, and one that is killed takes nothing with it. On a CPU a try may take what
+the way of the next, and one that dies takes nothing with it. On a CPU a try may take what
 memory is available but for a margin (`memory.bounded`), so the kernel has nothing to kill.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+from payload.apart.training import run_apart
 from payload.document import Json
+from payload.interrupt import StopRequest
 from payload.settings import Settings
-from payload.tuning.child import Ended, run_in_child
 
 FITS = "fits"
 TRIAL_STEPS = 3
@@ -24,9 +24,6 @@ FINENESS = 16
 """The search ends when what fits and what does not are within a sixteenth."""
 LARGEST = 1 << 20
 """More was never asked for: a small model would go on for ever."""
-
-_NO_MEMORY = re.compile(r"bad_alloc|out of memory|can't allocate|cannot allocate", re.IGNORECASE)
-
 
 _TOO_LARGE = frozenset({"out-of-memory", "data", "time"})
 """Codes of reasons that a smaller batch may do away with; `data`: it does not fill a batch."""
@@ -42,7 +39,7 @@ class Try:
 
 
 class Pointless(Exception):
-    """A try failed for a reason that has nothing to do with its size."""
+    """A try failed for a reason that has nothing to do with its size, or a stop is requested."""
 
 
 class Search:
@@ -50,10 +47,11 @@ class Search:
 
     Args:
         settings: The run; its batch size is the first to try.
+        stop: A signal that arrives there ends the try that is running, and the search.
         say: Told every outcome.
     """
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, stop: StopRequest, say: Callable[[str], None]) -> None:
         # Trials of XLA are for the run itself; whether it needs more memory is not.
         self._short = replace(
             settings,
@@ -64,7 +62,7 @@ class Search:
             ceilings="off",
             xla="off" if settings.xla == "off" else "on",
         )
-        self._say = say
+        self._stop, self._say = stop, say
         self.tries: list[Try] = []
 
     def run(self) -> int:
@@ -84,10 +82,20 @@ class Search:
         return {"tries": [asdict(tried) for tried in self.tries]}
 
     def _fits(self, batch_size: int) -> bool:
+        if self._stop.signal is not None:
+            raise Pointless
         started = time.monotonic()
         settings = replace(self._short, batch_size=batch_size)
-        code = outcome(run_in_child(settings, catch=True, seconds=TRIAL_SECONDS))
-        self.tries.append(Try(batch_size, code, round(time.monotonic() - started, 1)))
+        document = run_apart(
+            settings,
+            self._stop,
+            lambda _document: None,
+            self._say,
+            catch=True,
+            seconds=TRIAL_SECONDS,
+        )
+        code = outcome(document)
+        self.tries.append(Try(batch_size, code, round(time.monotonic() - started, 3)))
         self._say(f"batch size {batch_size}: {code}")
         if code != FITS and code not in _TOO_LARGE:
             raise Pointless
@@ -118,12 +126,7 @@ def largest(fits: Callable[[int], bool], start: int) -> int:
     return low
 
 
-def outcome(ended: Ended) -> str:
+def outcome(document: Json) -> str:
     """Return `fits`, or the code of the reason why a try failed."""
-    if ended.code is None:
-        return "time"
-    if ended.document is None:
-        # C++ ends a process for which it finds no memory.
-        return "out-of-memory" if _NO_MEMORY.search(ended.said) else "died"
-    reasons = ended.document["reasons"]
+    reasons = document["reasons"]
     return str(reasons[0]).partition(":")[0] if reasons else FITS

@@ -11,7 +11,7 @@ from provision.errors import VdlError
 from provision.guests.resources import payload_folder
 
 SHEBANG = b"#!/usr/bin/env python3\n"
-MAIN = "import sys\n\nfrom payload.cli import main\n\nsys.exit(main())\n"
+MAIN = "import sys\n\nfrom payload.cli import main\n\nsys.exit(main(apart=True))\n"
 
 
 def write_zipapp(target: Path) -> str:

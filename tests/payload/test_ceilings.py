@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from payload import engines
-from payload.ceilings import Ceilings, achieved
+from payload.ceilings import Ceilings
 from payload.convolution import Convolution
 from payload.errors import Interrupted, OutOfMemory
 from payload.probe import Timer, Work, per_second
 from payload.settings import Settings
+from payload.summary import achieved
 
 
 class Device:

@@ -103,7 +103,8 @@ def test_the_faster_of_xla_and_no_xla_is_used_and_both_figures_are_kept(
 
 def test_several_batch_sizes_have_a_document_each(tmp_path: Path, checked: Checked) -> None:
     arguments = ["--model", "mnist", "--batch-size", "8,16", "--steps", "5", "--ceilings", "off"]
-    assert main([*arguments, "--output", str(tmp_path / "b{batch}.json")]) == 0
+    words = [sys.executable, "-m", "payload", *arguments]
+    subprocess.run([*words, "--output", str(tmp_path / "b{batch}.json")], check=True)
     sizes = {path.name: checked(path)["batch_size"] for path in tmp_path.glob("*.json")}
     assert sizes == {"b8.json": 8, "b16.json": 16}
 
