@@ -33,7 +33,7 @@ _NODE = re.compile(r"\{\{.*?\}\}")
 _FRAME = re.compile(r"Graph execution error|Detected at node|\s+File |\d+ root error")
 """What stands before the cause in an error of a compiled step: where the step was written."""
 _NO_MEMORY = re.compile(
-    r"out[ _]of[ _]memory|ALLOC_FAILED|Status: 1, message",
+    r"out[ _]of[ _]memory|ALLOC_FAILED|Status: ?1, message",
     re.IGNORECASE,
 )
 """CUDA, cuDNN, and oneDNN, whose status 1 is `dnnl_out_of_memory`."""

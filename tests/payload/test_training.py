@@ -74,6 +74,8 @@ def test_an_allocation_that_fails_is_out_of_memory() -> None:
         (tf.errors.InternalError(None, None, "CUDA_ERROR_LAUNCH_FAILED"), EngineFailed),
         (tf.errors.UnimplementedError(None, None, "{{node x}} no bf16\nat: y"), EngineFailed),
         (tf.errors.AbortedError(None, None, ""), EngineFailed),
+        (tf.errors.AbortedError(None, None, "an exception:Status:1, message: could"), OutOfMemory),
+        (tf.errors.AbortedError(None, None, "an exception:Status:3, message: could"), EngineFailed),
     ],
 )
 def test_errors_of_tensorflow_are_classified_by_class_and_text(error: Any, kind: type) -> None:
