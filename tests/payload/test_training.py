@@ -35,11 +35,10 @@ def test_every_precision_learns_synthetic_images_by_heart(precision: str) -> Non
     assert trainer.run(100) < first / 2
 
 
-def test_vgg_trains_on_small_images() -> None:
-    settings = Settings("vgg11", 4, image_size=32, channels=3, classes=10, learning_rate=0.01)
-    trainer = trainer_for(settings)
-    assert trainer.run(1) == pytest.approx(2.3, abs=0.3)  # ln 10: nothing is known yet
-    assert trainer.run(3) < 10
+def test_vgg_learns_small_synthetic_images_from_the_first_step() -> None:
+    trainer = trainer_for(Settings("vgg11", 4, image_size=32, channels=3))
+    first = trainer.run(1)
+    assert trainer.run(20) < first / 2
 
 
 def test_a_seed_gives_the_same_losses_and_a_restart_too() -> None:
