@@ -5,7 +5,7 @@ PYTHON     ?= python3
 UV         := .tools/bin/uv
 RUN        := .venv/bin
 
-.PHONY: demo test contract faults guests booted driver engines trainings lint format bench lock clean
+.PHONY: demo test contract faults guests systems booted driver engines trainings lint format bench lock clean
 
 demo: .venv/ready
 	$(RUN)/vdl demo
@@ -33,6 +33,10 @@ trainings: .venv/ready
 # The playbooks on guests that boot, in containers: needs root and what docs/simulator.md lists.
 guests: .venv/ready
 	$(RUN)/pytest -m nspawn
+
+# The roles on Debian 13 and Ubuntu 22.04 and 24.04 too, in such guests.
+systems: .venv/ready
+	$(RUN)/pytest -m systems
 
 # Debian's own NVIDIA driver, fetched and compiled in such a guest; shows what modinfo says of it.
 driver: .venv/ready

@@ -57,7 +57,7 @@ StopWhenUnneeded=true
 ExecStart=/usr/bin/nvidia-persistenced --no-persistence-mode --verbose
 """
 DAEMON = '#!/bin/sh\necho "$*" >/run/standin-persistenced\nexec sleep infinity\n'
-RETIRED = "nvidia-headless-no-dkms-535-server"
+RETIRED = "nvidia-headless-no-dkms-570-server"
 EXECUTABLE = 0o755
 
 
@@ -105,10 +105,17 @@ def smi_files(tree: Path, *cases: Case) -> None:
 
 
 def datacenter_debs(folder: Path, build: Path, version: str = "535.183.01") -> None:
-    """Make the packages that Debian 12 has of the data-centre driver, and some of others."""
+    """Make the packages that Debian has of its data-centre driver, and some of others."""
+    branch = version.partition(".")[0]
     module_files(build / "dkms", "nvidia-current", version)
-    deb(folder, build / "dkms", "nvidia-kernel-dkms", f"{version}-1", Depends="dkms")
-    smi_files(build / "smi", Case(name="whole", smi="a100-passthrough", expect={}))
+    wants = {"Depends": "dkms, nvidia-modprobe"}
+    deb(folder, build / "dkms", "nvidia-kernel-dkms", f"{version}-1", **wants)
+    # In Debian 13 it is of another branch.
+    deb(folder, build / "modprobe", "nvidia-modprobe", "570.133.07-1")
+    played = Case(
+        name="whole", smi="a100-passthrough", change={"driver_version": version}, expect={}
+    )
+    smi_files(build / "smi", played)
     deb(folder, build / "smi", "nvidia-smi", f"{version}-1")
     tree = build / "persistenced"
     write(tree / "usr/lib/systemd/system/nvidia-persistenced.service", PERSISTENCED)
@@ -116,11 +123,12 @@ def datacenter_debs(folder: Path, build: Path, version: str = "535.183.01") -> N
     deb(folder, tree, "nvidia-persistenced", f"{version}-1")
     unit = SERVICE.format(command="/bin/sleep infinity")
     write(build / "fabric/usr/lib/systemd/system/nvidia-fabricmanager.service", unit)
-    for newer in ("535.183.01", "535.216.01"):
-        deb(folder, build / "fabric", "nvidia-fabricmanager-535", f"{newer}-1")
+    for newer in (version, f"{branch}.999.99"):
+        deb(folder, build / "fabric", f"nvidia-fabricmanager-{branch}", f"{newer}-1")
     deb(folder, build / "cuda", "libcuda1", f"{version}-1")
-    transitional = "NVIDIA headless metapackage (transitional package)"
-    deb(folder, build / "retired", RETIRED, f"{version}-1", Description=transitional)
+    # As Ubuntu's of branches that it has given up.
+    elsewhere = {"Depends": "nvidia-headless-no-dkms-580-server"}
+    deb(folder, build / "retired", RETIRED, f"{version}-1", **elsewhere)
 
 
 def vgpu_tree(tree: Path, version: str, source: str = MODULE) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -309,26 +308,6 @@ def test_fault_33_a_user_who_may_not_become_root_is_told(site: Site, plain: Boot
     refused = site.run(plain, tags=("base",))
     plain.run("sh", "-c", "mv /etc/sudoers.away /etc/sudoers.d")
     assert "sudo" in (refused.message or "")
-
-
-def test_a_site_s_own_certificates_are_trusted(site: Site, plain: BootedGuest) -> None:
-    key, bundle = site.files / "ca.key", site.files / "ca.pem"
-    words = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ed25519",
-        "-nodes",
-        "-subj",
-        "/CN=proxy of a site",
-    ]
-    subprocess.run([*words, "-keyout", key, "-out", bundle], check=True, capture_output=True)
-    first = site.run(plain, tags=("base",), vdl_ca_file=str(bundle))
-    second = site.run(plain, tags=("base",), vdl_ca_file=str(bundle))
-    assert (first.message, second.message, second.changed) == (None, None, 0)
-    inner = bundle.read_text().splitlines()[1]
-    assert inner in plain.run("cat", "/etc/ssl/certs/ca-certificates.crt")
 
 
 OLD = "9.9.9-1-cloud-amd64"

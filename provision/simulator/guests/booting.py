@@ -18,7 +18,7 @@ from typing import Generic, Protocol, TypeVar
 from provision.errors import UsageError
 from provision.simulator.guests.backend import Start
 from provision.simulator.guests.network import Network
-from provision.simulator.guests.rootfs import root_file_system
+from provision.simulator.guests.rootfs import DEBIAN_12, System, root_file_system
 from provision.simulator.guests.rpc import GuestInfo
 
 LOG = logging.getLogger(__name__)
@@ -53,10 +53,10 @@ class BootingGuests(ABC, Generic[M]):
     needed: tuple[tuple[str, str], ...]
     """Commands that this machine must have, and the packages that bring them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, system: System = DEBIAN_12) -> None:
         _require(self.needed)
         self._folder = folder.absolute()
-        self._root = root_file_system()
+        self._root = root_file_system(system)
         self._network = Network()
         self._guests: dict[str, tuple[M, GuestInfo]] = {}
         # vCenter waits for none of this, and one after the other is the order it asked in.

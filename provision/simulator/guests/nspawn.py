@@ -9,6 +9,7 @@ from provision.simulator.guests.backend import Start
 from provision.simulator.guests.booting import BootingGuests
 from provision.simulator.guests.container import Container
 from provision.simulator.guests.hardware import write_hardware
+from provision.simulator.guests.rootfs import DEBIAN_12, System
 from provision.simulator.guests.rpc import GuestInfo
 
 SHARED = "/run/vdl"  # where the guest finds its socket and its hardware
@@ -16,7 +17,9 @@ SHARED = "/run/vdl"  # where the guest finds its socket and its hardware
 # Set in containers only: a virtual machine runs its own kernel and sets up its own network.
 DISK = {
     "etc/ld.so.preload": "/usr/local/lib/vdl-uname.so\n",
-    "etc/cloud/cloud.cfg.d/91_vdl_network.cfg": "network: {config: disabled}\n",
+    "etc/cloud/cloud.cfg.d/91_vdl_network.cfg": (
+        "network: {config: disabled}\nupdates: {network: {when: [boot-new-instance]}}\n"
+    ),
 }
 
 
@@ -26,6 +29,7 @@ class NspawnGuests(BootingGuests[Container]):
     Args:
         folder: Where they are kept.
         shown: Folders of this machine that every guest may read, by their paths inside.
+        system: What they boot.
 
     Raises:
         UsageError: The user is not root, or this machine lacks something.
@@ -39,8 +43,13 @@ class NspawnGuests(BootingGuests[Container]):
         ("ip", "iproute2"),
     )
 
-    def __init__(self, folder: Path, shown: Mapping[str, Path] | None = None) -> None:
-        super().__init__(folder)
+    def __init__(
+        self,
+        folder: Path,
+        shown: Mapping[str, Path] | None = None,
+        system: System = DEBIAN_12,
+    ) -> None:
+        super().__init__(folder, system)
         self._shown = dict(shown or {})
 
     def hardware(self, moid: str) -> Path:

@@ -1,6 +1,6 @@
-"""A Debian 12 root file system for guests that boot: made once, kept between runs.
+"""Root file systems for guests that boot, Debian 12's above all: made once, kept between runs.
 
-It stands for the template of a real site: systemd, sshd, cloud-init, a kernel with its headers
+One stands for the template of a real site: systemd, sshd, cloud-init, a kernel with its headers
 and DKMS. What takes the place of VMware's tools and of hardware comes from the folder `root`
 beside this module. The root is never written to: each guest puts a layer of its own over it.
 """
@@ -14,22 +14,45 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from provision.errors import UsageError
 
 CACHE_VARIABLE = "VDL_CACHE"
-SUITE = "bookworm"
-PACKAGES = (
-    # What every Debian template has.
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A release of Debian or of Ubuntu, as a template has it.
+
+    Attributes:
+        suite: The release's name in its archive.
+        packages: What is installed beside what every release has.
+        sources: Lines of apt; empty for Debian's own archive.
+        keyring: The keys that the archive is signed with; None for those that apt knows here.
+    """
+
+    suite: str
+    packages: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    keyring: Path | None = None
+
+
+# What every template has.
+TEMPLATE = (
     *("systemd", "systemd-sysv", "dbus", "udev", "openssh-server", "sudo", "cloud-init"),
-    *("python3", "python3-apt", "python3-venv", "ca-certificates"),
+    *("apt", "python3", "python3-apt", "ca-certificates"),
     *("iproute2", "kmod", "procps", "libnss-myhostname"),
+)
+DEBIAN_12 = System("bookworm", (
+    *TEMPLATE,
+    "python3-venv",
     # How a virtual machine sets up its network; a container's is there when it boots.
     *("ifupdown", "isc-dhcp-client"),
     # What a driver is built with; the cloud kernel has VMware's devices too.
     *("linux-image-cloud-amd64", "linux-headers-cloud-amd64", "dkms", "gcc", "libc6-dev", "make"),
-)
+))  # fmt: skip
 FILES = Path(__file__).with_name("root")
 
 # Run by mmdebstrap, with the new root as $1.
@@ -40,7 +63,7 @@ HOOKS = (
     'chroot "$1" gcc -O2 -shared -fPIC -o /usr/local/lib/vdl-uname.so /usr/local/src/vdl-uname.c',
     'chroot "$1" systemctl enable vdl-guestinfo vdl-hardware vdl-tools',
     # Each guest has its own.
-    'rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname',
+    'rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname "$1"/etc/resolv.conf',
     ': > "$1"/etc/machine-id',
 )
 
@@ -52,9 +75,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vdl"
 
 
-def recipe() -> str:
+def recipe(system: System = DEBIAN_12) -> str:
     """Return a digest of everything that a root is made from; another recipe is another root."""
-    digest = hashlib.sha256(repr((SUITE, PACKAGES, HOOKS)).encode())
+    parts = (system.suite, system.packages, system.sources, HOOKS)
+    digest = hashlib.sha256(repr(parts).encode())
     for path in sorted(path for path in FILES.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(FILES)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -62,14 +86,14 @@ def recipe() -> str:
 
 def is_made() -> bool:
     """Whether this recipe has a root, so that nobody has to wait for one."""
-    return _folder().is_dir()
+    return _folder(DEBIAN_12).is_dir()
 
 
-def _folder() -> Path:
-    return cache_folder() / "guests" / f"{SUITE}-{recipe()}"
+def _folder(system: System) -> Path:
+    return cache_folder() / "guests" / f"{system.suite}-{recipe(system)}"
 
 
-def root_file_system() -> Path:
+def root_file_system(system: System = DEBIAN_12) -> Path:
     """Return the root's folder; make it first where this recipe has none yet: about a minute.
 
     Only root can, and mmdebstrap must be there.
@@ -77,22 +101,23 @@ def root_file_system() -> Path:
     Raises:
         UsageError: mmdebstrap failed.
     """
-    folder = _folder()
+    folder = _folder(system)
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(folder.parent):
         if not folder.is_dir():
-            _make(folder)
+            _make(system, folder)
     return folder
 
 
-def _make(folder: Path) -> None:
+def _make(system: System, folder: Path) -> None:
     """Make a root under another name and rename it when it is whole."""
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=directory"]
-    command += [f"--include={','.join(PACKAGES)}"]
+    command += [f"--include={','.join(system.packages)}"]
+    command += [f"--keyring={system.keyring}"] if system.keyring else []
     command += [f"--customize-hook={hook.replace('$2', str(FILES))}" for hook in HOOKS]
-    command += [SUITE, str(fresh)]
+    command += [system.suite, str(fresh), *system.sources]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -100,7 +125,7 @@ def _make(folder: Path) -> None:
             "the root file system of the guests can't be made",
             subject=str(folder),
             why="\n".join((done.stdout + done.stderr).strip().splitlines()[-10:]),
-            fix="see that a Debian mirror can be reached from here",
+            fix="see that a mirror can be reached from here",
         )
     fresh.rename(folder)
 

@@ -51,7 +51,8 @@ INTERESTING = re.compile(r"nvidia|^linux-|^kernel|^cuda|^libcuda|^libnv|^dkms$|^
 UNINSTALLER = Path("/usr/bin/nvidia-uninstall")  # comes with .run files only
 VGPU_PACKAGE = re.compile(r"nvidia-linux-grid")
 DRIVER_PACKAGE = re.compile(r"nvidia|^libcuda(debugger)?\d|^libnv(cuvid|optix)\d|^cuda-drivers")
-NO_DRIVER = re.compile(r"container|^cuda-keyring$|^linux-(image|headers)")
+# Debian's nvidia-modprobe has a version of its own, whatever the branch.
+NO_DRIVER = re.compile(r"container|^cuda-keyring$|^nvidia-modprobe$|^linux-(image|headers)")
 # Drivers have versions such as 570.133.20, helpers such as nvidia-support have others. Ubuntu's
 # prebuilt modules have the kernel's version, and their branch in the name.
 DRIVER_VERSION = re.compile(r"(?:\d+:)?(\d{3})\.\d")
