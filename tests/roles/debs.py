@@ -159,6 +159,7 @@ cat >/usr/bin/nvidia-uninstall <<'END'
 #!/bin/sh
 dkms remove nvidia/{version} --all
 rm -rf /usr/bin/nvidia-smi /usr/bin/nvidia-gridd /usr/bin/nvidia-uninstall /usr/src/nvidia-{version}
+rm -f /usr/lib/systemd/system/nvidia-gridd.service
 END
 chmod 755 /usr/bin/nvidia-uninstall
 exit 0

@@ -41,6 +41,8 @@ def test_site_yml_with_the_data_centre_driver_a_deb_file_and_no_gpu(site: Matrix
     (inner,) = (site.lab.folder / "ca.pem").read_text().splitlines()[1:2]
     trusted = "/etc/ssl/certs/ca-certificates.crt"
     assert all(inner in site.guest(name).run("cat", trusted) for name in TOGETHER)
+    kernel = "linux-image-virtual" if "ubuntu" in site.name else "linux-image-cloud-amd64"
+    assert kernel in site.guest(DIRECT).run("apt-mark", "showhold").split()
     units = "systemctl is-active nvidia-persistenced nvidia-fabricmanager"
     assert site.guest(DIRECT).run("sh", "-c", units).split() == ["active", "active"]
 
