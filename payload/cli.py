@@ -16,7 +16,7 @@ from pathlib import Path
 from payload import listing, mllog, output, selftest
 from payload.apart.training import run_apart
 from payload.document import Json
-from payload.interrupt import stop_requests
+from payload.interrupt import StopRequest, stop_requests
 from payload.options import PLACE, STDOUT, parse
 from payload.progress import Progress
 from payload.run import run
@@ -52,19 +52,30 @@ def main(arguments: Sequence[str] | None = None, *, apart: bool = False) -> int:
 
 
 def _run(settings: Settings, writer: Writer, log: str | None, *, largest: bool, apart: bool) -> int:
-    progress, found = Progress(sys.stderr, time.monotonic, settings.global_batch_size), None
+    progress = Progress(sys.stderr, time.monotonic, settings.global_batch_size)
     with stop_requests() as stop:
         if largest:
-            search = Search(settings, stop, progress.say)
-            settings = replace(settings, batch_size=search.run())
-            found = search.describe()
-        if apart:
-            document = run_apart(settings, stop, writer.write, progress.say, log=log, search=found)
+            document = _largest(settings, stop, progress, log)
+            writer.write(document)
+        elif apart:
+            document = run_apart(settings, stop, writer.write, progress.say, log=log)
         else:
             with mllog.opened(log) as lines:
                 document = run(settings, stop, progress, writer.write, lines)
     _sum_up(document, progress)
     return 0 if document["valid"] and writer.done else 1
+
+
+def _largest(settings: Settings, stop: StopRequest, progress: Progress, log: str | None) -> Json:
+    """Run the largest batch size that fits, and return the document."""
+    search = Search(settings, stop, progress.say)
+
+    def run_one(batch_size: int) -> Json:
+        one = replace(settings, batch_size=batch_size)
+        found = search.describe()
+        return run_apart(one, stop, lambda _document: None, progress.say, log=log, search=found)
+
+    return search.measure(run_one)
 
 
 def _one_by_one(batch_sizes: Sequence[int], settings: Settings, output_name: str) -> int:

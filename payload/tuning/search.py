@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass, replace
 
 from payload.apart.training import run_apart
 from payload.document import Json
+from payload.errors import OutOfMemory
 from payload.interrupt import StopRequest
 from payload.settings import Settings
 
 FITS = "fits"
+NO_MEMORY = OutOfMemory.code
 TRIAL_STEPS = 3
 TRIAL_SECONDS = 300.0
 """A try that takes longer counts as too large: a batch of minutes a step is of no use."""
@@ -25,7 +27,7 @@ FINENESS = 16
 LARGEST = 1 << 20
 """More was never asked for: a small model would go on for ever."""
 
-_TOO_LARGE = frozenset({"out-of-memory", "data", "time"})
+_TOO_LARGE = frozenset({NO_MEMORY, "data", "time"})
 """Codes of reasons that a smaller batch may do away with; `data`: it does not fill a batch."""
 
 
@@ -65,7 +67,23 @@ class Search:
         self._stop, self._say = stop, say
         self.tries: list[Try] = []
 
-    def run(self) -> int:
+    def measure(self, run: Callable[[int], Json]) -> Json:
+        """Run the largest batch size that fits, and return the document of that run.
+
+        Memory that three steps leave free is not all free in a long run: allocators keep and break
+        it up. Where it then does not suffice, the next smaller size that fitted is run instead.
+        """
+        batch_size = self.find()
+        while True:
+            started = time.monotonic()
+            document = run(batch_size)
+            smaller = [size for size in self._fitting() if size < batch_size]
+            if outcome(document) != NO_MEMORY or not smaller or self._stop.signal is not None:
+                return document
+            self._note(batch_size, NO_MEMORY, started)
+            batch_size = max(smaller)
+
+    def find(self) -> int:
         """Return the largest batch size that fits, to a sixteenth; where none does, 1.
 
         If a try fails for another reason than its size, the search ends, and the run itself will
@@ -74,8 +92,7 @@ class Search:
         try:
             return max(largest(self._fits, self._short.batch_size), 1)
         except Pointless:
-            fitting = [tried.batch_size for tried in self.tries if tried.outcome == FITS]
-            return max(fitting, default=self._short.batch_size)
+            return max(self._fitting(), default=self._short.batch_size)
 
     def describe(self) -> Json:
         """Return all tries, in their order."""
@@ -95,11 +112,17 @@ class Search:
             seconds=TRIAL_SECONDS,
         )
         code = outcome(document)
-        self.tries.append(Try(batch_size, code, round(time.monotonic() - started, 3)))
-        self._say(f"batch size {batch_size}: {code}")
+        self._note(batch_size, code, started)
         if code != FITS and code not in _TOO_LARGE:
             raise Pointless
         return code == FITS
+
+    def _fitting(self) -> list[int]:
+        return [tried.batch_size for tried in self.tries if tried.outcome == FITS]
+
+    def _note(self, batch_size: int, code: str, started: float) -> None:
+        self.tries.append(Try(batch_size, code, round(time.monotonic() - started, 3)))
+        self._say(f"batch size {batch_size}: {code}")
 
 
 def largest(fits: Callable[[int], bool], start: int) -> int:
