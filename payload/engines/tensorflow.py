@@ -1,7 +1,7 @@
 """Training with TensorFlow: one compiled step, called in an own loop.
 
-Keras' `fit` was measured at 12 (VGG-16) to 28 per cent (MNIST) below the speed of such a loop on
-two CPU cores: its metrics and callbacks cost time that is not training.
+Keras' `fit` was measured at 5 (VGG-16) to 16 per cent (MNIST) below the speed of such a loop on
+two CPU cores in fp32 (`make bench`).
 """
 
 from __future__ import annotations
