@@ -24,6 +24,7 @@ from provision.plan.planner import plan as make_plan
 from provision.plan.snapshot import Snapshot
 from provision.simulator.engine.clock import Clock
 from provision.simulator.engine.tasks import SimTask
+from provision.simulator.guests.backend import GuestBackend
 from provision.simulator.inventory.guest import SHUTDOWN_SECONDS
 from provision.simulator.server import Simulator
 from provision.spec.model import Lab
@@ -154,9 +155,12 @@ class Site:
 
 
 @contextmanager
-def open_site(folder: Path, world: str = WORLD, clock: Clock | None = None) -> Iterator[Site]:
+def open_site(
+    folder: Path, world: str = WORLD, clock: Clock | None = None, guests: GuestBackend | None = None
+) -> Iterator[Site]:
     """Serve a world until the block ends."""
-    with Simulator.from_text(world, folder=folder / "vcenter", clock=clock) as simulator:
+    place = folder / "vcenter"
+    with Simulator.from_text(world, folder=place, clock=clock, guests=guests) as simulator:
         door = simulator.serve("127.0.0.1:0")
         password = Path(door.password_file).read_text(encoding="utf-8").strip()
         yield Site(
