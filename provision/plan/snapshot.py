@@ -172,7 +172,7 @@ class Vm:
     datastores: tuple[str, ...] = ()
     question: str | None = None
     network: str | None = None
-    uptime: int | None = None
+    uptime: int | None = field(default=None, compare=False)
 
     @property
     def lab(self) -> str | None:
