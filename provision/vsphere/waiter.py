@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ from provision.vsphere.session import Session, VCenterAway
 from provision.vsphere.tls import ResponseLost
 
 WAIT_SECONDS = 30
+UNSEEN_SECONDS = 2.0
 PAUSE_AFTER_LOSS = 0.2
 CLOSE_SECONDS = 5.0
 CANCEL_SECONDS = 0.05
@@ -140,7 +141,8 @@ class Waiter:
         watch = _Watch(enough)
         self._begin(ref, watch)
         try:
-            watch.over.wait(deadline.left)
+            while not watch.over.wait(min(deadline.left, UNSEEN_SECONDS)) and not deadline.passed:
+                self._ask_for_unseen(ref)
         finally:
             self._end(ref, watch)
         if watch.error is not None:
@@ -164,9 +166,23 @@ class Waiter:
             view = None if known else self._view
             idle = self._take_idle() if view is not None else []
         if view is not None:
-            # A view that died with its session is made anew by the waiter's own thread.
-            with suppress(ResponseLost, VCenterAway, vmodl.fault.ManagedObjectNotFound):
-                self._gone(view.ModifyListView([ref], idle) or ())
+            self._add(view, [ref], idle)
+
+    def _ask_for_unseen(self, ref: Any) -> None:
+        """Add an object of which nothing has come once more.
+
+        One that vCenter forgot after it was added, and before the collector looked, is never told
+        of; adding it tells.
+        """
+        with self._lock:
+            view = None if moid(ref) in self._values else self._view
+        if view is not None:
+            self._add(view, [ref])
+
+    def _add(self, view: Any, refs: list[Any], idle: Sequence[Any] = ()) -> None:
+        # A view that died with its session is made anew by the waiter's own thread.
+        with suppress(ResponseLost, VCenterAway, vmodl.fault.ManagedObjectNotFound):
+            self._gone(view.ModifyListView(refs, list(idle)) or ())
 
     def _end(self, ref: Any, watch: _Watch) -> None:
         with self._lock:

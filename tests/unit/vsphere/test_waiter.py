@@ -82,6 +82,17 @@ def test_an_unknown_task_is_gone(session: Session, waiter: Waiter) -> None:
     assert end.state == "gone"
 
 
+def test_a_task_that_is_forgotten_before_the_first_look_at_it_is_gone(tmp_path: Path) -> None:
+    world = WORLD.replace("latency: {", "latency: {WaitForUpdatesEx: 500 ms, ")
+    forgetful = "vcenter: {task_retention: 0 s}" + world
+    with open_site(tmp_path, forgetful) as site, site.session() as session:
+        waiter = Waiter(session)
+        end = waiter.wait_task(vms(site, session)[0].Rename_Task("new"), soon())
+        waiter.close()
+    assert end is not None
+    assert end.state == "gone"
+
+
 def test_a_vm_is_watched_until_it_is_as_wanted(
     site: Site, session: Session, waiter: Waiter
 ) -> None:
