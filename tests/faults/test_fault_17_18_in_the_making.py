@@ -12,9 +12,10 @@ import pytest
 from tests.e2e.site import VDL, Site, served
 from tests.e2e.vcenter import vm_names
 
+# A clone takes longer than a busy machine needs to start vdl once more.
 WORLD = """
 guests: none
-latency: {CloneVM_Task: 2 s}
+latency: {CloneVM_Task: 6 s}
 DC0:
   templates: {ubuntu-24.04: {}}
   clusters: {gpu: {hosts: {esx-01: {cards: {count: 2, model: A100-80}}}}}
