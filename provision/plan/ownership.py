@@ -85,7 +85,9 @@ class _Index:
         for vm in snapshot.vms:
             by_name[vm.name].append(vm)
             by_uuid[vm.instance_uuid].append(vm)
-            if vm.lab == lab and vm.machine:
+            # Without a UUID it was being made when all VMs were looked at; that a closer look shows
+            # stamps means that it is made by now, and nothing more.
+            if vm.lab == lab and vm.machine and vm.instance_uuid:
                 stamped[vm.machine].append(vm)
         return cls(stamped, by_name, by_uuid)
 

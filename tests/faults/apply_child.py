@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from provision.apply.events import Event, line
 from provision.apply.interrupt import StopRequest, stop_on_signals
+from provision.apply.making import settled_snapshot
 from provision.apply.runner import Options, apply
 from provision.errors import Interrupted
 from provision.plan.planner import plan
@@ -33,7 +34,7 @@ def main(server: str, ca_file: str, username: str, spec: str) -> int:
     password = SecretStr(os.environ["TEST_PASSWORD"])
     settings = ConnectionSettings(server, username, password, ca_file=Path(ca_file))
     with VCenter(settings) as vcenter, stop_on_signals(StopRequest()) as stop:
-        today = plan(lab, vcenter.snapshot(lab))
+        today = plan(lab, settled_snapshot(lab, vcenter, sys.stderr.write))
         options = Options(on_event=tell, stop=stop)
         result = apply(today, vcenter, lab=lab, replan=plan, options=options)
     for machine in result.machines:

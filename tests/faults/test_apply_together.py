@@ -5,7 +5,6 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from re import findall
 
 import pytest
 
@@ -87,9 +86,8 @@ def test_fault_17_two_processes_at_once_make_each_vm_once(site: Site) -> None:
         for _ in range(2)
     ]
     answers = [child.communicate(timeout=60) for child in children]
-    # The slower one may have come when the faster one was at work: then its plan is stale, or it
-    # could make none, for VMs that were half made.
+    # The slower one may have come when the faster one was at work: then its plan is stale.
     for child, (_, errors) in zip(children, answers, strict=True):
-        assert child.returncode == 0 or {"StalePlan", "PlanBlocked"} & set(findall(r"\w+", errors))
+        assert child.returncode == 0 or "StalePlan" in errors
     assert 0 in {child.returncode for child in children}
     assert_converged(lab, site.snapshot(lab))
