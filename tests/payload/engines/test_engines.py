@@ -18,7 +18,11 @@ CHILD = Path(__file__).with_name("child.py")
 CHECKOUT = Path(__file__).parents[3]
 PUBLISHED = json.loads((CHECKOUT / "tests/data/payload/models.json").read_text())
 DIGITS = {"model": "mnist", "batch_size": 32, "data": "digits"}
-SMALL_VGG = {"model": "vgg11", "batch_size": 16, "image_size": 32, "channels": 3}
+SMALL_VGG = {
+    "model": "vgg11", "batch_size": 16, "image_size": 32, "channels": 3, "learning_rate": 3e-5
+}  # fmt: skip
+"""A rate at which the loss falls by a fifth in ten steps. At the usual one it falls and leaps, and
+what rounding does grows with it, to 0.8 %."""
 
 Checked = Callable[[Path], dict[str, Any]]
 
@@ -55,11 +59,7 @@ def test_the_first_losses_are_those_of_tensorflow(engine: str, precision: str) -
 @pytest.mark.parametrize("engine", ["jax", "torch"])
 def test_vgg_has_the_same_losses_too(engine: str) -> None:
     expected = told("tensorflow", "losses", **SMALL_VGG)["losses"]
-    found = told(engine, "losses", **SMALL_VGG)["losses"]
-    assert found[0] == pytest.approx(expected[0], rel=1e-5)
-    assert found[1] == pytest.approx(expected[1], rel=1e-4)
-    # Eleven layers that learn part from each other faster than three: by 0.8 % in ten steps.
-    assert found == pytest.approx(expected, rel=2e-2)
+    assert told(engine, "losses", **SMALL_VGG)["losses"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("engine", ["tensorflow", "jax"])
