@@ -171,7 +171,8 @@ class _Reader:
 
     def _type(self, typed: str) -> Kind:
         prefix, _, name = typed.rpartition(":")
-        return self._lookup.LookupWsdlType(self._spaces[prefix], name, True)  # noqa: FBT003 - pyVmomi's signature
+        space = self._spaces[prefix]
+        return self._lookup.LookupWsdlType(space, name, allowManagedObjectReference=True)
 
     def _data_object(self, kind: Kind, shape: _Shape, element: Element) -> Any:
         made = kind.__new__(kind)

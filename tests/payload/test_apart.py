@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
+
+from tests.payload.processes import gone
 
 PARENT = """
 import ctypes, os, resource, signal, sys, time
@@ -113,17 +115,16 @@ def test_what_an_engine_says_and_a_traceback_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("to_group", [True, False])
+@pytest.mark.parametrize("send", [os.killpg, os.kill])
 def test_a_signal_is_one_request_of_the_child_however_often_it_hears_it(
-    number: signal.Signals,
-    to_group: bool,  # noqa: FBT001 a table's column
+    number: signal.Signals, send: Callable[[int, int], None]
 ) -> None:
     with subprocess.Popen(
         program(WAITS), stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()
-        (os.killpg if to_group else os.kill)(parent.pid, number)
+        send(parent.pid, number)
         assert parent.stdout.read() == f"stopped by {number.name}\n0\n"
 
 
@@ -140,20 +141,6 @@ def test_a_child_does_not_outlive_its_parent(number: signal.Signals) -> None:
         parent.send_signal(number)
         parent.wait(20)
     assert gone(child)
-
-
-def gone(number: int) -> bool:
-    """Return whether a process ends within some seconds; a dead one may wait for its new parent."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        try:
-            status = Path(f"/proc/{number}/stat").read_text()
-        except FileNotFoundError:
-            return True
-        if status.rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_the_bar_stays_live_where_a_terminal_is() -> None:

@@ -8,11 +8,11 @@ import shutil
 import stat
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from provision.guests.configure import Guests, configure, measure, reach_guests
 from provision.guests.events import HostResult, PlaybookResult
@@ -26,7 +26,7 @@ from tests.guests.fakepayload import make_payload
 from tests.guests.sshd import make_key
 from tests.guests.systems import system
 from tests.roles.debs import datacenter_debs, index, vgpu_deb, vgpu_run, write
-from tests.roles.trees import gpu_tree
+from tests.roles.trees import gpu_tree, hgx_tree
 from tests.roles.ubuntu_debs import ubuntu_debs
 
 CPU, DIRECT, DEB, RUN = "lab-cpu-1", "lab-direct-1", "lab-shared-1", "lab-shared-2"
@@ -52,6 +52,12 @@ PASSING = (
     *("var/lib/apt/lists", "var/cache/apt", "var/log", "var/lib/systemd", "tmp", "var/tmp", "run"),
     *("home/vdl/.ansible", "home/vdl/.cache", "root/.ansible"),
 )
+
+
+class Run(Protocol):
+    """Runs a playbook on some guests, in check mode or not."""
+
+    def __call__(self, *, check: bool) -> PlaybookResult: ...
 
 
 @dataclass
@@ -82,45 +88,41 @@ class Matrix:
         branch = self.version.partition(".")[0]
         return {"vdl_drivers": {"datacenter": branch, "vgpu": vgpu}}
 
-    def configure(
-        self, names: tuple[str, ...], *, tags: tuple[str, ...] = (), **more: Any
-    ) -> Callable[[bool], PlaybookResult]:
+    def configure(self, names: tuple[str, ...], *, tags: tuple[str, ...] = (), **more: Any) -> Run:
         """Return a function that runs site.yml on some guests, in check mode or not."""
 
-        def run(check: bool) -> PlaybookResult:  # noqa: FBT001 - of the one word that it takes
+        def run(*, check: bool) -> PlaybookResult:
             variables = {**self.variables, **more}
             settings = self.lab.settings(tags=tags, limit=names, check=check, variables=variables)
             return configure(self.reach(), settings)
 
         return run
 
-    def measure(self, names: tuple[str, ...]) -> Callable[[bool], PlaybookResult]:
+    def measure(self, names: tuple[str, ...]) -> Run:
         """Return a function that runs benchmark.yml on some guests."""
         runs = [{"name": "one", "model": "mnist", "batch_size": 4}]
 
-        def run(check: bool) -> PlaybookResult:  # noqa: FBT001 - of the one word that it takes
+        def run(*, check: bool) -> PlaybookResult:
             settings = self.lab.settings(limit=names, check=check, variables=self.variables)
             return measure(self.reach(), settings, runs, self.lab.folder / "results")
 
         return run
 
-    def twice(
-        self, names: tuple[str, ...], run: Callable[[bool], PlaybookResult], *, least: int = 1
-    ) -> dict[str, HostResult]:
+    def twice(self, names: tuple[str, ...], run: Run, *, least: int = 1) -> dict[str, HostResult]:
         """Insist that checking changes nothing, that a run succeeds, and a second changes nothing.
 
         `least` is how many changes the first run makes on each guest. Returns its results.
         """
         before = {name: self.changed(name) for name in names}
-        checked = _good(run(True))  # noqa: FBT003 - as above
+        checked = _good(run(check=True))
         touched = {
             name: sorted(set(self.changed(name).items()) ^ set(before[name].items()))
             for name in names
         }
         assert not any(touched.values()), touched
-        first = _good(run(False))  # noqa: FBT003 - as above
+        first = _good(run(check=False))
         assert least == 0 or not [name for name in names if self.changed(name) == before[name]]
-        second = _good(run(False))  # noqa: FBT003 - as above
+        second = _good(run(check=False))
         foretold = {name: min(checked[name].changed, least) for name in names}
         assert foretold == dict.fromkeys(names, least)
         assert {name: min(first[name].changed, least) for name in names} == foretold
@@ -209,13 +211,8 @@ def prepare(guest: BootedGuest, repository: Path) -> None:
     shutil.copytree(repository, guest.disk / "srv/nvidia")
     tree = guest.disk / SYSFS
     (tree / "bus/pci/devices").mkdir(parents=True)
-    if guest.name == DIRECT:  # a part of an HGX machine: the fabric manager is wanted
-        gpu_tree(tree, "0x20b2", pci_config(None), "0000:07:00.0")
-        gpu_tree(tree, "0x20b2", pci_config(None), "0000:0a:00.0")
-        switch = tree / "bus/pci/devices/0000:c4:00.0"
-        switch.mkdir()
-        for name, text in (("vendor", "0x10de"), ("class", "0x068000"), ("device", "0x1af1")):
-            (switch / name).write_text(f"{text}\n")
+    if guest.name == DIRECT:  # so the fabric manager is wanted
+        hgx_tree(tree, pci_config(None))
     elif guest.name != CPU:
         gpu_tree(tree, "0x20b5", pci_config(GRID))
     write(guest.disk / "etc/environment", f"FAKE_GPUS=[{ADDRESS[guest.name]}]\n")

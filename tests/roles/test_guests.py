@@ -18,7 +18,7 @@ from tests.gate.states import pci_config
 from tests.guests.booted import A100, A100_10C, BootedGuest, BootedLab
 from tests.guests.sshd import make_key
 from tests.roles.debs import MODULE, RETIRED, datacenter_debs, index, vgpu_deb, vgpu_run
-from tests.roles.trees import gpu_tree, secure_boot
+from tests.roles.trees import gpu_tree, hgx_tree, secure_boot
 
 pytestmark = [pytest.mark.nspawn, pytest.mark.timeout(900)]
 
@@ -83,12 +83,7 @@ def boot(site: Site, name: str, *gpus: GuestGpu) -> BootedGuest:
 def direct(site: Site) -> BootedGuest:
     """A guest with a whole card, and the tree of a machine with two and an NVSwitch."""
     tree = site.lab.folder / "guests/lab-direct-1/disk/srv/hgx"
-    gpu_tree(tree, "0x20b2", pci_config(None), "0000:07:00.0")
-    gpu_tree(tree, "0x20b2", pci_config(None), "0000:0a:00.0")
-    switch = tree / "bus/pci/devices/0000:c4:00.0"
-    switch.mkdir()
-    for name, text in (("vendor", "0x10de"), ("class", "0x068000"), ("device", "0x1af1")):
-        (switch / name).write_text(f"{text}\n")
+    hgx_tree(tree, pci_config(None))
     return boot(site, "lab-direct-1", A100)
 
 

@@ -17,6 +17,16 @@ def gpu_tree(sysfs: Path, device: str, config: bytes, address: str = ADDRESS) ->
     (card / "config").write_bytes(config)
 
 
+def hgx_tree(sysfs: Path, config: bytes) -> None:
+    """Add a part of an HGX machine to such a tree: two GPUs and an NVSwitch."""
+    gpu_tree(sysfs, "0x20b2", config, "0000:07:00.0")
+    gpu_tree(sysfs, "0x20b2", config, "0000:0a:00.0")
+    switch = sysfs / "bus/pci/devices/0000:c4:00.0"
+    switch.mkdir()
+    for name, text in (("vendor", "0x10de"), ("class", "0x068000"), ("device", "0x1af1")):
+        (switch / name).write_text(f"{text}\n")
+
+
 def secure_boot(sysfs: Path) -> None:
     """Switch Secure Boot on: four bytes of attributes, then 1."""
     variable = sysfs / "firmware/efi/efivars" / SECURE_BOOT

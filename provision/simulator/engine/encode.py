@@ -48,8 +48,7 @@ def encode_response(method: str, result: Any, declared: Kind, version: str) -> b
 
 def encode_fault(fault: Any, version: str) -> bytes:
     """Return the envelope that carries a `vmodl.MethodFault` with its typed detail."""
-    kind: Kind = type(fault)
-    name = VmomiSupport.GetWsdlName(_known_to(kind, version))
+    name = VmomiSupport.GetWsdlName(_kind_of(fault, version))
     out = [_HEAD, "<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>"]
     out.append(escape(fault.msg or name))
     out.append(f'</faultstring><detail><{name}Fault xmlns="urn:vim25" xsi:type="{name}">')
@@ -95,9 +94,14 @@ def _type_name(kind: Kind) -> str:
     return f"xsd:{name}" if namespace == _XSD else name
 
 
+def _kind_of(value: Any, version: str) -> Kind:
+    """Return the type as which a client of this version sees an object."""
+    own: Kind = type(value)
+    return _known_to(own, version)
+
+
 @cache
 def _known_to(kind: Kind, version: str) -> Kind:
-    """Return the type as which a client of this version sees objects of a type."""
     return VmomiSupport.GetCompatibleType(kind, version)
 
 
@@ -148,8 +152,7 @@ class _Writer:
 
     def members(self, value: Any) -> None:
         """Write the properties of a data object; a fault's message is written elsewhere."""
-        own: Kind = type(value)
-        kind = _known_to(own, self._version)
+        kind = _kind_of(value, self._version)
         fault = issubclass(kind, vmodl.MethodFault)
         given = vars(value)
         for name, declared, link in _members(kind, self._version):
@@ -163,16 +166,14 @@ class _Writer:
         if isinstance(value, vmodl.MethodFault):
             self._localized_fault(tag, value, declared)
             return
-        own: Kind = type(value)
-        kind = _known_to(own, self._version)
+        kind = _kind_of(value, self._version)
         typed = "" if kind is declared else f' xsi:type="{_type_name(kind)}"'
         self._write(f"<{tag}{typed}>")
         self.members(value)
         self._write(f"</{tag}>")
 
     def _localized_fault(self, tag: str, fault: Any, declared: Kind) -> None:
-        own: Kind = type(fault)
-        kind = _known_to(own, self._version)
+        kind = _kind_of(fault, self._version)
         typed = ' xsi:type="LocalizedMethodFault"' if declared is _ANY else ""
         self._write(f'<{tag}{typed}><fault xsi:type="{_type_name(kind)}">')
         self.members(fault)
